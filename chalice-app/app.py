@@ -1,0 +1,173 @@
+"""Parley's table of contents: every way in, in the order of a message's path. Each body is one call.
+
+Functions share this file, so it imports nothing that only one of them needs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chalice.app import Chalice, Rate, Request, Response
+
+from chalicelib.edge import ANY_CONTENT
+
+app = Chalice(app_name="parley", configure_logs=False)
+
+
+def request() -> Request:
+    """The request that is being served; views run in one, so there always is one."""
+    current: Request = app.current_request  # type: ignore[assignment]
+    return current
+
+
+# -- receive: webhooks of the platforms
+
+
+@app.route("/webhooks/{channel}/{bot}", methods=["GET", "POST"], content_types=ANY_CONTENT)
+def webhook(channel: str, bot: str) -> Response:
+    from chalicelib import webhooks
+
+    return webhooks.take(request(), channel, bot)
+
+
+# -- receive: OpenAI's API
+
+
+@app.route("/v1/responses", methods=["POST"], content_types=ANY_CONTENT)
+def create_response() -> Response:
+    from chalicelib import http_api
+
+    return http_api.create_response(request())
+
+
+@app.route("/v1/responses/{id}", methods=["GET"])
+def retrieve_response(id: str) -> Response:
+    from chalicelib import http_api
+
+    return http_api.retrieve_response(request(), id)
+
+
+@app.route("/v1/responses/{id}", methods=["DELETE"], content_types=ANY_CONTENT)
+def delete_response(id: str) -> Response:
+    from chalicelib import http_api
+
+    return http_api.delete_response(request(), id)
+
+
+@app.route("/v1/responses/{id}/cancel", methods=["POST"], content_types=ANY_CONTENT)
+def cancel_response(id: str) -> Response:
+    from chalicelib import http_api
+
+    return http_api.cancel_response(request(), id)
+
+
+@app.route("/v1/chat/completions", methods=["POST"], content_types=ANY_CONTENT)
+def create_completion() -> Response:
+    from chalicelib import http_api
+
+    return http_api.create_completion(request())
+
+
+@app.route("/v1/models", methods=["GET"])
+def list_models() -> Response:
+    from chalicelib import http_api
+
+    return http_api.list_models(request())
+
+
+@app.route("/v1/models/{name}", methods=["GET"])
+def retrieve_model(name: str) -> Response:
+    from chalicelib import http_api
+
+    return http_api.retrieve_model(request(), name)
+
+
+# -- receive: the web page
+
+
+@app.route("/", methods=["GET"])
+def page() -> Response:
+    from chalicelib import web_page
+
+    return web_page.page(request())
+
+
+@app.route("/web/{file}", methods=["GET"])
+def page_file(file: str) -> Response:
+    from chalicelib import web_page
+
+    return web_page.file(request(), file)
+
+
+@app.route("/web/conversations", methods=["GET"])
+def list_conversations() -> Response:
+    from chalicelib import web_api
+
+    return web_api.list_conversations(request())
+
+
+@app.route("/web/conversations/{id}", methods=["GET"])
+def show_conversation(id: str) -> Response:
+    from chalicelib import web_api
+
+    return web_api.show_conversation(request(), id)
+
+
+@app.route("/web/conversations/{id}", methods=["DELETE"], content_types=ANY_CONTENT)
+def delete_conversation(id: str) -> Response:
+    from chalicelib import web_api
+
+    return web_api.delete_conversation(request(), id)
+
+
+@app.route("/web/conversations/{id}/messages", methods=["POST"])
+def send_message(id: str) -> Response:
+    from chalicelib import web_api
+
+    return web_api.send_message(request(), id)
+
+
+@app.route("/web/conversations/{id}/cancel", methods=["POST"], content_types=ANY_CONTENT)
+def cancel_turn(id: str) -> Response:
+    from chalicelib import web_api
+
+    return web_api.cancel_turn(request(), id)
+
+
+@app.route("/health", methods=["GET"])
+def health() -> Response:
+    return Response(body='{"status":"ok"}', status_code=200, headers={"Content-Type": "application/json"})
+
+
+# -- think, reply, deliver: the queues. The ARNs stand for the stack's queues; the template's merge puts those in.
+
+
+@app.on_sqs_message(queue_arn="arn:aws:sqs:us-east-1:000000000000:parley-inbox.fifo", batch_size=10, name="think")
+def think(event: Any) -> Any:
+    from chalicelib import records
+
+    return records.inbox(event)
+
+
+@app.on_sqs_message(queue_arn="arn:aws:sqs:us-east-1:000000000000:parley-replies", batch_size=10, name="reply")
+def reply(event: Any) -> Any:
+    from chalicelib import records
+
+    return records.replies(event)
+
+
+@app.on_sqs_message(queue_arn="arn:aws:sqs:us-east-1:000000000000:parley-outbox.fifo", batch_size=10, name="deliver")
+def deliver(event: Any) -> Any:
+    from chalicelib import records
+
+    return records.outbox(event)
+
+
+# -- sweep: the net under them
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES), name="sweep")
+def sweep(event: Any) -> None:
+    from chalicelib import records
+
+    records.schedule(event)

@@ -1,0 +1,1 @@
+"""Chalice's side of Parley: routes and events on one end, the stages on the other."""

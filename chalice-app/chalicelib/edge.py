@@ -1,0 +1,76 @@
+"""Between Chalice's requests and plain ones: bodies, headers, errors. Every answer of the API leaves through here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from chalice.app import Request, Response
+
+from parley.errors import RequestError
+from parley.openai_api import failures
+from parley.openai_api.fields import MAX_BODY_BYTES
+from parley.ports import WebhookRequest
+
+ANY_CONTENT = ["application/json", "text/plain", "application/x-www-form-urlencoded", "application/octet-stream"]
+"""Content types that routes take; Chalice answers 415 for others."""
+
+Answer = tuple[int, Any, Mapping[str, str]]
+"""Status, a body for JSON, headers."""
+
+
+def body_of(request: Request) -> bytes:
+    """The raw bytes of a request's body, at most one more than are taken anywhere."""
+    raw = request.raw_body
+    return (raw.encode() if isinstance(raw, str) else raw)[: MAX_BODY_BYTES + 1]
+
+
+def query_of(request: Request) -> dict[str, str]:
+    """The query, the last value of each name."""
+    return dict((request.query_params or {}).items())
+
+
+def webhook_request(request: Request) -> WebhookRequest:
+    """A webhook as channels read it."""
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    return WebhookRequest(request.method, headers, query_of(request), body_of(request))
+
+
+def bearer(request: Request) -> str:
+    """The API key in the Authorization header; empty when there is none."""
+    scheme, _, key = (request.headers.get("authorization") or "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else ""
+
+
+def respond(
+    stage: str, telemetry: Any, request: Request, make: Callable[[], Answer], show: Callable[[RequestError], Answer]
+) -> Response:
+    """The response that `make` gives; a RequestError becomes what `show` gives, a bug a plain 500.
+
+    Nothing escapes to Chalice, which would log the exception's text as it is.
+    """
+    try:
+        with telemetry.invocation(stage, request.lambda_context):
+            try:
+                status, body, headers = make()
+            except RequestError as error:
+                telemetry.count("RequestsRejected")
+                telemetry.note(
+                    "request rejected", reason=type(error).__name__, path=request.context.get("resourcePath")
+                )
+                status, body, headers = show(error)
+    except Exception:
+        status, body, headers = failures.failure(500, "The server had an error. Please try again.", "server_error")
+    return json_response(status, body, headers)
+
+
+def json_response(status: int, body: Any, headers: Mapping[str, str]) -> Response:
+    """A JSON response."""
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    shown: dict[str, str | list[str]] = {
+        "Content-Type": "application/json; charset=utf-8",
+        "Cache-Control": "no-store",
+        **headers,
+    }
+    return Response(body=text, status_code=status, headers=shown)

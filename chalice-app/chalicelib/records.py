@@ -1,0 +1,77 @@
+"""SQS events into stages, a record at a time, with what failed reported back so that only that comes again.
+
+On a FIFO queue nothing behind a failed record of its group is handled: the order is a promise.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from aws_lambda_powertools.utilities.batch import (
+    BatchProcessor,
+    EventType,
+    SqsFifoPartialProcessor,
+    process_partial_response,
+)
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+
+from chalicelib.tracing import tracing
+from chalicelib.wiring import wiring
+from parley.errors import ChannelBusy
+from parley.stages.inbox_to_model import think
+from parley.stages.model_to_outbox import reply
+from parley.stages.outbox_to_channel import deliver
+from parley.stages.overdue_turns import sweep
+
+
+def inbox(event: Any) -> Any:
+    """think() for each record."""
+    return _each("think", event, True, lambda r: think(r.message_id, r.body, time.time(), wiring()))
+
+
+def replies(event: Any) -> Any:
+    """reply() for each record; the queue has no order, so one failure holds up no other record."""
+    return _each("reply", event, False, lambda r: reply(r.message_id, r.body, time.time(), wiring()))
+
+
+def outbox(event: Any) -> Any:
+    """deliver() for each record; a channel that asks for patience gets it through the visibility timeout."""
+
+    def handle(record: SQSRecord) -> None:
+        try:
+            deliver(record.body, time.time(), wiring())
+        except ChannelBusy as busy:
+            wiring().telemetry.count("ChannelBusy")
+            wiring().outbox.delay(record.receipt_handle, busy.retry_after)
+            raise
+
+    return _each("deliver", event, True, handle)
+
+
+def schedule(event: Any) -> None:
+    """sweep(), once."""
+    with wiring().telemetry.invocation("sweep", event.context):
+        sweep(f"sweep {event.to_dict().get('id', '')}", time.time(), wiring())
+
+
+def _each(stage: str, event: Any, fifo: bool, handle: Callable[[SQSRecord], None]) -> Any:
+    """The ids of the records that failed, as Lambda expects them."""
+    telemetry = wiring().telemetry
+
+    def handle_and_tell(record: SQSRecord) -> None:
+        try:
+            handle(record)
+        except Exception as error:
+            telemetry.count("RecordsFailed")
+            telemetry.failure("record failed", error)
+            raise
+
+    # What fails is told by `failure`; the processor's own logger would add the exception's text.
+    processor = SqsFifoPartialProcessor(skip_group_on_error=True) if fifo else BatchProcessor(EventType.SQS)
+    processor.raise_on_entire_batch_failure = False
+    with telemetry.invocation(stage, event.context), tracing(stage):
+        return process_partial_response(
+            event=event.to_dict(), record_handler=handle_and_tell, processor=processor, context=event.context
+        )

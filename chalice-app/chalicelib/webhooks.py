@@ -1,0 +1,43 @@
+"""POST /webhooks/{channel}/{bot}: platforms' webhooks into receive()."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from chalice.app import Request, Response
+
+from chalicelib import edge
+from chalicelib.wiring import wiring
+from parley.errors import RequestError
+from parley.openai_api import failures
+from parley.openai_api.fields import MAX_BODY_BYTES
+from parley.ports import WebhookAnswer
+from parley.stages.webhook_to_inbox import receive
+
+RETRY = WebhookAnswer(503, "try again")
+"""The inbox did not take the message: platforms repeat on any 5xx."""
+
+
+def take(request: Request, channel: str, bot: str) -> Response:
+    """The platform's answer: as receive() says, 4xx for a refused request, 503 when the message is not safe yet."""
+    answer = RETRY
+    telemetry = wiring().telemetry
+    try:
+        with telemetry.invocation("receive", request.lambda_context):
+            answer = _take(request, channel, bot)
+    except Exception:
+        answer = RETRY  # logged and counted by `invocation`
+    content_type = f"{answer.content_type}; charset=utf-8"
+    return Response(body=answer.body, status_code=answer.status, headers={"Content-Type": content_type})
+
+
+def _take(request: Request, channel: str, bot: str) -> WebhookAnswer:
+    asked = edge.webhook_request(request)
+    if len(asked.body) > MAX_BODY_BYTES:
+        return WebhookAnswer(413, "too large")
+    try:
+        return receive(channel, bot, asked, time.time(), wiring())
+    except RequestError as error:
+        status, body, _ = failures.show(error)
+        return WebhookAnswer(status, json.dumps(body), "application/json")

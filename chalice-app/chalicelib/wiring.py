@@ -1,0 +1,152 @@
+"""The one place that knows concrete classes. Each part is made when first asked for, so that a function loads its own.
+
+A test or a benchmark puts other parts in place with `use`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+from parley.aws.clients import client
+from parley.aws.telemetry import PowertoolsTelemetry
+from parley.domain.turn import Patience
+from parley.ports import Backend, Bots, Callers, Channel, Conversations, Inbox, Outbox, Secrets
+from parley.settings import Settings
+
+CHANNELS = {"slack": "Slack", "telegram": "Telegram"}
+"""Module in `parley.channels` and its class, for each platform."""
+
+
+class Wiring:
+    """`Ports` on AWS, and the few things that only the HTTP edge needs."""
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The deployment's settings."""
+        return Settings.read(os.environ)
+
+    @cached_property
+    def telemetry(self) -> PowertoolsTelemetry:
+        """Logs and metrics."""
+        return PowertoolsTelemetry()
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """Credentials."""
+        from parley.aws.secrets import SsmSecrets
+
+        return SsmSecrets(client("ssm"), self.settings.secrets_path, time.monotonic)
+
+    @cached_property
+    def conversations(self) -> Conversations:
+        """The table."""
+        from parley.aws.table import Table
+
+        return Table(client("dynamodb"), self.settings.table, time.time)
+
+    @cached_property
+    def inbox(self) -> Inbox:
+        """The way in."""
+        from parley.aws.queues import SqsInbox
+
+        return SqsInbox(client("sqs"), self.settings.inbox_url)
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        """The way out."""
+        from parley.aws.queues import SqsOutbox
+
+        return SqsOutbox(client("sqs"), self.settings.outbox_url, self.settings.outbox_dead_letters_url)
+
+    @cached_property
+    def backend(self) -> Backend:
+        """The model."""
+        from parley.backends.sagemaker_async import SagemakerAsync
+
+        settings = self.settings
+        return SagemakerAsync(client, settings.endpoint, settings.bucket, time.time, settings.answer_seconds)
+
+    @cached_property
+    def bots(self) -> Bots:
+        """The personas."""
+        from parley.aws.bots import StoredBots
+
+        return StoredBots(self.secrets)
+
+    @cached_property
+    def channels(self) -> StoredChannels:
+        """The platforms."""
+        return StoredChannels(self.secrets)
+
+    @cached_property
+    def callers(self) -> Callers:
+        """The API's users."""
+        from parley.aws.callers import StoredCallers
+
+        return StoredCallers(client("dynamodb"), self.settings.table, self.settings.requests_per_minute)
+
+    @cached_property
+    def patience(self) -> Patience:
+        """How long to try."""
+        return Patience(answer=self.settings.answer_seconds)
+
+    @property
+    def signing_key(self) -> bytes:
+        """The deployment's own key, for response ids and visitors' cookies. Raises LookupError when it has none."""
+        stored = self.secrets.get("signing-key")
+        if not stored or len(stored.get("key", "")) < 32:
+            raise LookupError("the secret signing-key is missing: write {'key': '<32 random characters>'} into it")
+        return stored["key"].encode()
+
+
+class StoredChannels:
+    """`Channels` whose credentials are secrets: a channel without them is off."""
+
+    def __init__(self, stored: Secrets) -> None:
+        self._secrets = stored
+        self._made: dict[tuple[str, str], tuple[Mapping[str, str], Channel]] = {}
+
+    def get(self, channel: str, bot: str) -> Channel | None:
+        """The channel, made anew when its credentials have changed."""
+        from parley.aws.bots import NAME
+
+        if channel not in CHANNELS or not NAME.fullmatch(bot):
+            return None
+        credentials = self._secrets.get(f"bots/{bot}/{channel}")
+        if credentials is None:
+            return None
+        kept, made = self._made.get((channel, bot), (None, None))
+        if made is None or kept != credentials:
+            made = self._make(channel)(credentials, bot, new_trace)
+            self._made[channel, bot] = (credentials, made)
+        return made
+
+    def _make(self, channel: str) -> Callable[..., Channel]:
+        module = importlib.import_module(f"parley.channels.{channel}")
+        made: Callable[..., Channel] = getattr(module, CHANNELS[channel])
+        return made
+
+
+def new_trace() -> str:
+    """A fresh correlation id: 16 hex digits."""
+    return secrets.token_hex(8)
+
+
+_wiring: Any = Wiring()
+
+
+def wiring() -> Any:
+    """What this process runs on."""
+    return _wiring
+
+
+def use(other: Any) -> None:
+    """Run on something else from now on."""
+    global _wiring
+    _wiring = other

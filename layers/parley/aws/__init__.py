@@ -1,0 +1,1 @@
+"""AWS behind the ports: table, queues, secrets and what the owner sees. Decides nothing about conversations."""

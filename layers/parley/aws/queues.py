@@ -1,0 +1,65 @@
+"""The inbox and the outbox on SQS FIFO queues. Group: the conversation. Deduplication: the message's own name.
+
+SQS forgets a deduplication id after five minutes, so it only spares work; that nothing happens twice is the table's
+doing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from parley.domain.message import Cancel, Incoming, conversation_key
+from parley.domain.turn import Outgoing
+from parley.envelopes import write_inbox, write_outbox
+
+
+class SqsInbox:
+    """`Inbox` on one queue."""
+
+    def __init__(self, client: Any, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def put(self, record: Incoming | Cancel) -> None:
+        """Send it."""
+        name = record.event if isinstance(record, Incoming) else f"cancel {record.id}"
+        _send(self._client, self._url, write_inbox(record), record.conversation, f"{record.conversation} {name}")
+
+
+class SqsOutbox:
+    """`Outbox` on one queue, and its dead-letter queue for what a channel will not take."""
+
+    def __init__(self, client: Any, url: str, dead_letters_url: str) -> None:
+        self._client = client
+        self._url = url
+        self._dead_letters_url = dead_letters_url
+
+    def put(self, outgoing: Outgoing) -> None:
+        """Send it."""
+        _send(self._client, self._url, write_outbox(outgoing), outgoing.conversation, outgoing.name)
+
+    def bury(self, outgoing: Outgoing, reason: str) -> None:
+        """Send the same record to the dead-letter queue, with the reason as an attribute."""
+        attributes = {"reason": {"DataType": "String", "StringValue": reason[:1000] or "unknown"}}
+        body = write_outbox(outgoing)
+        _send(self._client, self._dead_letters_url, body, outgoing.conversation, outgoing.name, attributes)
+
+    def delay(self, receipt: str, seconds: float) -> None:
+        """Let a record that is being handled come back after `seconds`, at most SQS's 12 hours."""
+        self._client.change_message_visibility(
+            QueueUrl=self._url, ReceiptHandle=receipt, VisibilityTimeout=max(0, min(43_200, round(seconds)))
+        )
+
+
+def _send(
+    client: Any, url: str, body: str, conversation: str, name: str, attributes: dict[str, Any] | None = None
+) -> None:
+    """Names are hashed: a deduplication id may hold 128 characters, of ASCII only."""
+    client.send_message(
+        QueueUrl=url,
+        MessageBody=body,
+        MessageGroupId=conversation_key(conversation),
+        MessageDeduplicationId=hashlib.sha256(name.encode(errors="replace")).hexdigest(),
+        MessageAttributes=attributes or {},
+    )

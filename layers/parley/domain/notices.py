@@ -1,0 +1,22 @@
+"""What users are told when there is no answer, in their own language as far as their writing shows it."""
+
+from __future__ import annotations
+
+import re
+
+_HAN = re.compile(r"[\u3400-\u9fff]")
+
+_FAILED = {
+    "en": "Sorry, I could not answer that. Please try again in a moment.",
+    "zh": "抱歉，这条消息我没能回答。请稍后再试一次。",
+}
+
+
+def language(text: str) -> str:
+    """`zh` for a text with Chinese characters in it, else `en`."""
+    return "zh" if _HAN.search(text) else "en"
+
+
+def failed(text: str) -> str:
+    """The notice for a turn that failed; `text` is what the user wrote."""
+    return _FAILED[language(text)]

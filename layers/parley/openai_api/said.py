@@ -1,0 +1,29 @@
+"""Who said what, as both endpoints write it: roles, and the user's text at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from parley.domain.message import MAX_TEXT_CHARACTERS, Said
+from parley.errors import BadRequest
+
+ROLES = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system"}
+
+
+def split(said: Sequence[Said], param: str) -> tuple[Sequence[Said], str]:
+    """What was said before, and the user's text at the end. Raises BadRequest when it does not end with one."""
+    if not said or said[-1].role != "user" or not said[-1].text.strip():
+        raise BadRequest(f"'{param}' must end with a message of role 'user' that has text.", param=param)
+    if len(said[-1].text) > MAX_TEXT_CHARACTERS:
+        message = f"The last message has {len(said[-1].text):,} characters: at most {MAX_TEXT_CHARACTERS:,} are taken."
+        raise BadRequest(message, param=param, code="string_above_max_length")
+    return said[:-1], said[-1].text
+
+
+def role(value: Any, param: str) -> str:
+    """One of our roles for one of OpenAI's. Raises BadRequest."""
+    if not isinstance(value, str) or value not in ROLES:
+        known = ", ".join(repr(name) for name in ROLES)
+        raise BadRequest(f"'{param}' is {value!r}: this deployment takes {known}.", param=param, code="invalid_value")
+    return ROLES[value]

@@ -1,0 +1,71 @@
+"""The only reader of the environment: one typed value, read once where everything is wired.
+
+A dataclass of the standard library, because a Lambda pays for every import at each cold start (pydantic costs 109 ms
+there) and these few values need no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+class MissingSetting(LookupError):
+    """A setting that the deployment must give is not there; the text names it."""
+
+
+class BadSetting(ValueError):
+    """A setting that cannot be used; the text names it and what it should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where the deployment's parts are, and its limits. Holds no secret."""
+
+    table: str
+    bucket: str
+    inbox_url: str
+    outbox_url: str
+    outbox_dead_letters_url: str
+    endpoint: str
+    secrets_path: str
+    requests_per_minute: int
+    """How many messages an API key may send in a minute."""
+    wait_seconds: float
+    """How long a request without `background` waits: under API Gateway's 29 s."""
+    answer_seconds: float
+    """How long a model call may take, waking included, before it is tried again or given up."""
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> Settings:
+        """The settings in `environment`. Raises MissingSetting or BadSetting."""
+        return cls(
+            table=_text(environment, "PARLEY_TABLE"),
+            bucket=_text(environment, "PARLEY_BUCKET"),
+            inbox_url=_text(environment, "PARLEY_INBOX_URL"),
+            outbox_url=_text(environment, "PARLEY_OUTBOX_URL"),
+            outbox_dead_letters_url=_text(environment, "PARLEY_OUTBOX_DEAD_LETTERS_URL"),
+            endpoint=_text(environment, "PARLEY_ENDPOINT"),
+            secrets_path=_text(environment, "PARLEY_SECRETS_PATH").rstrip("/"),
+            requests_per_minute=int(_number(environment, "PARLEY_REQUESTS_PER_MINUTE", 600, 1, 1_000_000)),
+            wait_seconds=_number(environment, "PARLEY_WAIT_SECONDS", 25, 0, 28),
+            answer_seconds=_number(environment, "PARLEY_ANSWER_SECONDS", 1800, 1, 21_600),
+        )
+
+
+def _text(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(name, "").strip()
+    if not value:
+        raise MissingSetting(f"{name} is not set: the stack's template gives it to every function")
+    return value
+
+
+def _number(environment: Mapping[str, str], name: str, default: float, least: float, most: float) -> float:
+    text = environment.get(name, "").strip() or str(default)
+    try:
+        value = float(text)
+    except ValueError:
+        raise BadSetting(f"{name} is {text!r}: it must be a number from {least} to {most}") from None
+    if not least <= value <= most:
+        raise BadSetting(f"{name} is {text}: it must be from {least} to {most}")
+    return value

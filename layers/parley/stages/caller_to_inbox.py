@@ -1,0 +1,103 @@
+"""The way in for callers of the HTTP API: a request becomes a record in the inbox, or one is taken back or deleted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from parley.domain import prompt
+from parley.domain.message import Cancel, Incoming, Said, conversation_id
+from parley.domain.request import Request
+from parley.errors import BadRequest, NotFound
+from parley.ports import Ports
+
+CHANNEL = "api"
+PREFACE_BYTES = 200_000
+"""How much of an earlier conversation a branch takes along: with the new message it fits one table item."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a caller's message is: its thread, and its event within it. Neither contains a dot."""
+
+    caller: str
+    thread: str
+    event: str
+
+    @property
+    def conversation(self) -> str:
+        """The conversation's id: it begins with the caller, so that no caller can name another's."""
+        return conversation_id(CHANNEL, self.caller, self.thread)
+
+
+def submit(request: Request, place: Place, previous: Place | None, now: float, trace: str, ports: Ports) -> Place:
+    """Put the request into the inbox; comes back with where it is. `place` is where a new conversation would be.
+
+    Raises NotFound for an unknown bot, BadRequest when the previous response was deleted.
+    """
+    if ports.bots.get(request.model) is None:
+        message = f"The model '{request.model}' does not exist here; this deployment serves {ports.bots.names()}."
+        raise NotFound(message, param="model", code="model_not_found")
+    preface = tuple(request.preface)
+    if request.conversation is not None:
+        place = replace(place, thread=f"c_{request.conversation}")
+    elif previous is not None:
+        branch = _branch(previous, ports)
+        place = place if branch is not None else replace(place, thread=previous.thread)
+        preface = (*(branch or ()), *preface)
+    incoming = Incoming(
+        event=place.event, conversation=place.conversation, bot=request.model, user=f"{CHANNEL}:{place.caller}",
+        text=request.text, received=now, trace=trace, preface=preface, options=request.options,
+        details=request.details,
+    )  # fmt: skip
+    ports.telemetry.follow(trace, place.conversation)
+    ports.inbox.put(incoming)
+    ports.telemetry.count("MessagesReceived")
+    ports.telemetry.note("message received", channel=CHANNEL, characters=len(request.text))
+    return place
+
+
+def cancel(place: Place, id: str, trace: str, ports: Ports) -> None:
+    """Put the wish to stop into the inbox, behind the message that it is about."""
+    ports.telemetry.follow(trace, place.conversation)
+    ports.inbox.put(Cancel(id=id, conversation=place.conversation, trace=trace, event=place.event))
+
+
+def delete(place: Place, ports: Ports) -> None:
+    """Remove the message and, where no other message shares it, the answer. Raises BadRequest while it is unfinished.
+
+    Raises NotFound when it was deleted before.
+    """
+    mark = ports.conversations.mark(place.conversation, place.event)
+    turn = ports.conversations.turn(place.conversation, mark.turn) if mark is not None else None
+    if mark is not None and mark.deleted:
+        raise NotFound("It was deleted before.")
+    if mark is None or (not mark.cancelled and (turn is None or turn.status == "thinking")):
+        raise BadRequest("The response is not finished: cancel it first.", code="response_not_finished")
+    sequences = [mark.sequence]
+    if turn is not None and turn.answer is not None and not mark.cancelled:
+        around = ports.conversations.messages(place.conversation, turn.answer, prompt.HISTORY_MESSAGES)
+        shared = any(m.turn == turn.number and m.role == "user" and m.sequence != mark.sequence for m in around)
+        sequences += [] if shared else [turn.answer]
+    gone = replace(mark, deleted=True, options={}, details={})
+    ports.conversations.forget_messages(place.conversation, gone, sequences)
+
+
+def _branch(previous: Place, ports: Ports) -> tuple[Said, ...] | None:
+    """What was said up to the previous response, when more was said after it; None when it is the latest.
+
+    A conversation is one line: answering an older response again begins a new one, which takes this along.
+    """
+    mark = ports.conversations.mark(previous.conversation, previous.event)
+    if mark is None:
+        return None
+    if mark.deleted:
+        message = "The previous response was deleted."
+        raise BadRequest(message, param="previous_response_id", code="previous_response_not_found")
+    conversation = ports.conversations.find(previous.conversation)
+    if conversation is None or (conversation.turn <= mark.turn and not conversation.pending):
+        return None
+    turn = ports.conversations.turn(previous.conversation, mark.turn)
+    last = turn.answer if turn is not None and turn.answer is not None else mark.sequence
+    before = ports.conversations.messages(previous.conversation, last + 1, prompt.HISTORY_MESSAGES)
+    said = (m for m in before if m.turn <= mark.turn and m.role in ("user", "assistant"))
+    return tuple(prompt.newest(prompt.flatten(sorted(said, key=lambda m: (m.turn, m.sequence))), PREFACE_BYTES))

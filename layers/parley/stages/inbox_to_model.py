@@ -1,0 +1,108 @@
+"""think(): a message from the inbox is stored and, when its conversation is idle, the model is asked.
+
+The order is fixed: first the transaction, then the call. A run that dies between the two is repeated by the queue,
+finds its message stored, sees by `asked_by` that the call was its own to make, and makes it: at worst twice, under
+the same name, and the second result is dropped.
+"""
+
+from __future__ import annotations
+
+from parley.domain import conversation as rules
+from parley.domain import prompt
+from parley.domain.conversation import Change, Conversation, Status
+from parley.domain.message import Cancel, Incoming, Message
+from parley.envelopes import read_inbox
+from parley.errors import AlreadySeen, NotFound, StaleResult
+from parley.ports import Ports
+from parley.stages.committing import commit
+
+
+def think(record: str, body: str, now: float, ports: Ports) -> None:
+    """Handle one record of the inbox; `record` is the queue's id of it, the same at every delivery.
+
+    Raises UnreadableRecord, Conflict, NotFound (the bot is gone) or what an adapter raises: the queue tries again.
+    """
+    command = read_inbox(body)
+    ports.telemetry.follow(command.trace, command.conversation)
+    if isinstance(command, Incoming):
+        _take_in(command, record, now, ports)
+    else:
+        _cancel(command, record, now, ports)
+
+
+def ask(conversation: Conversation, messages: list[Message], ports: Ports) -> None:
+    """Call the model for what the conversation waits for; `messages` are its newest ones, for the prompt."""
+    bot = ports.bots.get(conversation.bot)
+    if bot is None:
+        raise NotFound(f"bot {conversation.bot!r} is not configured")
+    owed = conversation.ask()
+    ports.backend.ask(owed, prompt.build(bot, messages, owed.turn))
+    ports.telemetry.count("ModelCalls")
+    ports.telemetry.note("model asked", turn=owed.turn, step=owed.step, attempt=owed.attempt)
+
+
+def ask_if_owed(record: str, conversation_id: str, ports: Ports) -> Conversation | None:
+    """Make the call that an earlier run of this record was to make, if its result is still waited for.
+
+    Comes back with the conversation as it is now.
+    """
+    conversation, messages = ports.conversations.load(conversation_id, prompt.HISTORY_MESSAGES)
+    if conversation is not None and conversation.status is Status.THINKING and conversation.asked_by == record:
+        ask(conversation, messages, ports)
+    return conversation
+
+
+def _take_in(incoming: Incoming, record: str, now: float, ports: Ports) -> None:
+    """Store the message, and ask the model when that opened a turn."""
+    history: list[Message] = []
+
+    def decide() -> Change:
+        nonlocal history
+        conversation, history = ports.conversations.load(incoming.conversation, prompt.HISTORY_MESSAGES)
+        return rules.accept(conversation, incoming, record, now, ports.patience)
+
+    try:
+        change = commit(decide, ports.conversations)
+    except AlreadySeen:
+        ports.telemetry.count("DuplicatesDropped")
+        ports.telemetry.note("message seen before")
+        ask_if_owed(record, incoming.conversation, ports)
+        return
+    after = change.after
+    ports.telemetry.count("MessagesStored")
+    ports.telemetry.note("message stored", turn=after.turn, sequence=after.sequence, pending=after.pending)
+    if change.ask is not None:
+        ask(after, [*history, *change.messages], ports)
+
+
+def _cancel(wish: Cancel, record: str, now: float, ports: Ports) -> None:
+    """End the turn, or take the message back while it waits; what is over already stays as it is."""
+    try:
+        change = commit(lambda: _decide_on_cancel(wish, record, now, ports), ports.conversations)
+    except StaleResult as reason:
+        ports.telemetry.note("nothing to cancel", reason=str(reason))
+        ask_if_owed(record, wish.conversation, ports)
+        return
+    ports.telemetry.count("TurnsCancelled")
+    ports.telemetry.note("cancelled")
+    if change.ask is not None:
+        _, messages = ports.conversations.load(change.after.id, prompt.HISTORY_MESSAGES)
+        ask(change.after, messages, ports)
+
+
+def _decide_on_cancel(wish: Cancel, record: str, now: float, ports: Ports) -> Change:
+    """The change that the wish makes. Raises StaleResult when it is too late for it, or there is no such thing."""
+    conversation = ports.conversations.find(wish.conversation)
+    if conversation is None:
+        raise StaleResult("there is no such conversation")
+    if wish.event is None:
+        return rules.cancel(conversation, wish.turn or 0, record, now, ports.patience)
+    mark = ports.conversations.mark(wish.conversation, wish.event)
+    if mark is None:
+        raise StaleResult("there is no such message")
+    if mark.turn == conversation.turn:
+        return rules.cancel(conversation, mark.turn, record, now, ports.patience)
+    message = ports.conversations.message(wish.conversation, mark.sequence)
+    if message is None:
+        raise StaleResult("that message was deleted")
+    return rules.withdraw(conversation, mark, message, now)

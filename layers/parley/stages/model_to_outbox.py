@@ -1,0 +1,99 @@
+"""reply(): a result of the model becomes the turn's answer, goes to the outbox, and lets the next turn begin."""
+
+from __future__ import annotations
+
+from parley.domain import conversation as rules
+from parley.domain import notices, prompt
+from parley.domain.conversation import Change, Conversation
+from parley.domain.turn import Ask, ModelReply, Outgoing, Patience, Turn, TurnStatus
+from parley.errors import StaleResult
+from parley.ports import Conversations, Ports, Telemetry
+from parley.stages.committing import commit
+from parley.stages.inbox_to_model import ask, ask_if_owed
+
+
+def reply(record: str, body: str, now: float, ports: Ports) -> None:
+    """Handle one record of the replies queue; `record` is the queue's id of it.
+
+    Raises UnreadableRecord, Conflict or what an adapter raises: the queue tries again.
+    """
+    done, result = ports.backend.read(body)
+    ports.telemetry.follow(done.trace, done.conversation)
+    take_result(done, result, record, now, ports)
+
+
+def take_result(done: Ask, result: ModelReply, record: str, now: float, ports: Ports) -> None:
+    """End the turn with this result, or try its step again, and do what follows from that."""
+    try:
+        change = commit(lambda: _decide(done, result, record, now, ports), ports.conversations)
+    except StaleResult as reason:
+        ports.telemetry.count("StaleResults")
+        ports.telemetry.note("result not waited for", reason=str(reason))
+        _finish_earlier_run(done, record, ports)
+        return
+    _report(change, done, result, ports.telemetry)
+    if change.say is not None:
+        ports.outbox.put(change.say)
+    if change.ask is not None:
+        _, messages = ports.conversations.load(change.after.id, prompt.HISTORY_MESSAGES)
+        ask(change.after, messages, ports)
+
+
+def outgoing(conversation: Conversation, turn: Turn, conversations: Conversations) -> Outgoing | None:
+    """What an ended turn owes its channel, from what is stored; None when it owes nothing."""
+    if not turn.owes_delivery:
+        return None
+    answer = conversations.message(turn.conversation, turn.answer) if turn.answer is not None else None
+    text = answer.text if answer is not None else turn.notice
+    if not text:
+        return None
+    return Outgoing(turn.conversation, turn.number, conversation.bot, text, turn.trace, conversation.reply_to)
+
+
+def _decide(done: Ask, result: ModelReply, record: str, now: float, ports: Ports) -> Change:
+    """The change that a result makes to the conversation as it is now. Raises StaleResult when there is none."""
+    conversation = ports.conversations.find(done.conversation)
+    if conversation is None:
+        raise StaleResult("there is no such conversation")
+    return decide_on(conversation, done, result, record, now, ports.patience)
+
+
+def decide_on(
+    conversation: Conversation, done: Ask, result: ModelReply, record: str, now: float, patience: Patience
+) -> Change:
+    """The change that a result makes. A late success of an earlier attempt is taken, its late failure is not.
+
+    Raises StaleResult when the conversation does not wait for it.
+    """
+    if result.error is None:
+        return rules.answer(conversation, done.turn, done.step, result, record, now, patience)
+    if not conversation.waits_for(done.turn, done.step) or conversation.attempt != done.attempt:
+        raise StaleResult(f"attempt {done.attempt} of turn {done.turn} step {done.step} is not waited for")
+    if not result.permanent and conversation.attempt < patience.attempts:
+        return rules.retry(conversation, record, now, patience)
+    return rules.fail(conversation, result.error, notices.failed(conversation.title), record, now, patience)
+
+
+def _finish_earlier_run(done: Ask, record: str, ports: Ports) -> None:
+    """Do again what a run of this record may have left undone after its transaction; each has a name that repeats."""
+    conversation = ask_if_owed(record, done.conversation, ports)
+    turn = ports.conversations.turn(done.conversation, done.turn)
+    unsent = outgoing(conversation, turn, ports.conversations) if conversation and turn else None
+    if unsent is not None:
+        ports.outbox.put(unsent)
+
+
+def _report(change: Change, done: Ask, result: ModelReply, telemetry: Telemetry) -> None:
+    """Count what happened to the turn."""
+    if result.error is None:
+        telemetry.count("TurnsAnswered")
+        for name, metric in (("prompt_tokens", "TokensIn"), ("completion_tokens", "TokensOut")):
+            telemetry.count(metric, result.usage.get(name, 0))
+        if result.dropped:
+            telemetry.count("MessagesOutsideWindow", result.dropped)
+        telemetry.note("turn answered", turn=done.turn, characters=len(result.text), attempt=done.attempt)
+        return
+    failed = change.updated is not None and change.updated.status is TurnStatus.FAILED
+    telemetry.count("ModelErrors")
+    telemetry.count("TurnsFailed", int(failed))
+    telemetry.warn("model failed", turn=done.turn, attempt=done.attempt, reason=result.error, given_up=failed)

@@ -1,0 +1,52 @@
+"""deliver(): what a turn sends out reaches its channel, piece by piece, each marked as soon as it is sent.
+
+The turn is read before the first piece and marked after each: a record that comes twice sends nothing twice, and a
+run that dies goes on where it stopped. What remains is a death between the channel's 200 and the mark: one piece.
+"""
+
+from __future__ import annotations
+
+from parley.domain.message import channel_of
+from parley.domain.turn import Outgoing, Turn
+from parley.envelopes import read_outbox
+from parley.errors import ChannelRefused
+from parley.ports import Channel, Ports
+
+
+def deliver(body: str, now: float, ports: Ports) -> None:
+    """Handle one record of the outbox.
+
+    Raises ChannelBusy(retry_after) when the channel asks for patience, UnreadableRecord, or what an adapter raises.
+    """
+    outgoing = read_outbox(body)
+    ports.telemetry.follow(outgoing.trace, outgoing.conversation)
+    turn = ports.conversations.turn(outgoing.conversation, outgoing.turn)
+    if turn is None or not turn.owes_delivery:
+        ports.telemetry.count("DuplicatesDropped")
+        ports.telemetry.note("already delivered", turn=outgoing.turn)
+        return
+    channel = ports.channels.get(channel_of(outgoing.conversation), outgoing.bot)
+    try:
+        if channel is None:
+            raise ChannelRefused(f"channel {channel_of(outgoing.conversation)!r} is off: it has no credentials")
+        _send(channel, outgoing, turn, now, ports)
+    except ChannelRefused as refusal:
+        bury(outgoing, turn, str(refusal), now, ports)
+
+
+def bury(outgoing: Outgoing, turn: Turn, reason: str, now: float, ports: Ports) -> None:
+    """Give up: keep the message where it can be replayed from, and end the turn."""
+    ports.outbox.bury(outgoing, reason)
+    ports.conversations.undeliverable(turn, reason, now)
+    ports.telemetry.count("Undeliverable")
+    ports.telemetry.warn("undeliverable", turn=outgoing.turn, reason=reason)
+
+
+def _send(channel: Channel, outgoing: Outgoing, turn: Turn, now: float, ports: Ports) -> None:
+    """Send the pieces that the channel has not got yet."""
+    pieces = channel.pieces(outgoing.text)
+    for index in range(turn.sent, len(pieces)):
+        channel.send(outgoing.reply_to, pieces[index])
+        ports.conversations.sent(turn, index + 1, index + 1 == len(pieces), now)
+        ports.telemetry.count("PiecesSent")
+    ports.telemetry.note("delivered", turn=outgoing.turn, pieces=len(pieces))
