@@ -1,0 +1,88 @@
+"""Each store twice: the stand-in, and the real adapter on moto in process. Every test here runs on both."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from parley.aws.table import Table
+from scripts.local.stand_in.sqs import Sqs
+from scripts.local.stand_in.table import MemoryTable
+
+RESOURCES = Path(__file__).parents[2] / "chalice-app/.chalice/resources.json"
+
+
+class Clock:
+    """Epoch seconds that tests move."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Moto in this process; no real account can be reached."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with mock_aws():
+        yield
+
+
+def create_table(client: Any) -> str:
+    """The table as the stack's template describes it."""
+    properties = json.loads(RESOURCES.read_text())["Resources"]["Table"]["Properties"]
+    wanted = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+    client.create_table(TableName="parley", **{name: properties[name] for name in wanted})
+    return "parley"
+
+
+@pytest.fixture(params=["stand-in", "dynamodb"])
+def table(request: pytest.FixtureRequest, clock: Clock) -> Any:
+    if request.param == "stand-in":
+        return MemoryTable(clock)
+    request.getfixturevalue("aws")
+    client = boto3.client("dynamodb")
+    return Table(client, create_table(client), clock)
+
+
+@pytest.fixture(params=["stand-in", "sqs"])
+def queues(request: pytest.FixtureRequest) -> Callable[..., tuple[Any, str]]:
+    """Makes a queue and says how to reach it: (client, url)."""
+    if request.param == "stand-in":
+        sqs = Sqs()
+        return lambda name, visibility=30: (sqs, sqs.create(name, visibility))
+    request.getfixturevalue("aws")
+    client = boto3.client("sqs")
+
+    def make(name: str, visibility: int = 30) -> tuple[Any, str]:
+        attributes = {"VisibilityTimeout": str(visibility)}
+        if name.endswith(".fifo"):
+            attributes |= {
+                "FifoQueue": "true",
+                "DeduplicationScope": "messageGroup",
+                "FifoThroughputLimit": "perMessageGroupId",
+            }
+        return client, client.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+
+    return make
