@@ -19,6 +19,8 @@ ANY_CONTENT = ["application/json", "text/plain", "application/x-www-form-urlenco
 Answer = tuple[int, Any, Mapping[str, str]]
 """Status, a body for JSON, headers."""
 
+SERVER_ERROR = failures.failure(500, "The server had an error. Please try again.", "server_error")
+
 
 def body_of(request: Request) -> bytes:
     """The raw bytes of a request's body, at most one more than are taken anywhere."""
@@ -43,26 +45,35 @@ def bearer(request: Request) -> str:
     return key.strip() if scheme.lower() == "bearer" else ""
 
 
-def respond(
-    stage: str, telemetry: Any, request: Request, make: Callable[[], Answer], show: Callable[[RequestError], Answer]
+def guard(
+    telemetry: Any, request: Request, make: Callable[[], Response], otherwise: Callable[[], Response]
 ) -> Response:
-    """The response that `make` gives; a RequestError becomes what `show` gives, a bug a plain 500.
+    """The response that `make` gives, inside an invocation of receive; `otherwise` where it raises.
 
-    Nothing escapes to Chalice, which would log the exception's text as it is.
+    Nothing escapes to Chalice, which would log the exception's text as it is: the invocation logs its type and place.
     """
     try:
-        with telemetry.invocation(stage, request.lambda_context):
-            try:
-                status, body, headers = make()
-            except RequestError as error:
-                telemetry.count("RequestsRejected")
-                telemetry.note(
-                    "request rejected", reason=type(error).__name__, path=request.context.get("resourcePath")
-                )
-                status, body, headers = show(error)
+        with telemetry.invocation("receive", request.lambda_context):
+            return make()
     except Exception:
-        status, body, headers = failures.failure(500, "The server had an error. Please try again.", "server_error")
-    return json_response(status, body, headers)
+        return otherwise()
+
+
+def respond(
+    telemetry: Any, request: Request, make: Callable[[], Answer], show: Callable[[RequestError], Answer]
+) -> Response:
+    """The JSON response that `make` gives; a RequestError becomes what `show` gives, a bug a plain 500."""
+
+    def shown() -> Response:
+        try:
+            return json_response(*make())
+        except RequestError as error:
+            telemetry.count("RequestsRejected")
+            path = request.context.get("resourcePath")
+            telemetry.note("request rejected", reason=type(error).__name__, path=path)
+            return json_response(*show(error))
+
+    return guard(telemetry, request, shown, lambda: json_response(*SERVER_ERROR))
 
 
 def json_response(status: int, body: Any, headers: Mapping[str, str]) -> Response:

@@ -118,7 +118,7 @@ def retrieve_model(request: Request, name: str) -> Response:
 
 
 def _respond(request: Request, make: Callable[[], edge.Answer]) -> Response:
-    return edge.respond("receive", wiring().telemetry, request, make, failures.show)
+    return edge.respond(wiring().telemetry, request, make, failures.show)
 
 
 def _table() -> Any:

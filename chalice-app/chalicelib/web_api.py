@@ -111,7 +111,7 @@ def _respond(request: Request, make: Callable[[str], dict[str, Any]], status: in
     def answer() -> edge.Answer:
         return status, make(_visitor(request)), {}
 
-    return edge.respond("receive", wiring().telemetry, request, answer, _show_error)
+    return edge.respond(wiring().telemetry, request, answer, _show_error)
 
 
 def _show_error(error: RequestError) -> edge.Answer:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from chalice.app import Request, Response
 
-from chalicelib import visitors
+from chalicelib import edge, visitors
 from chalicelib.wiring import wiring
 
 FOLDER = Path(__file__).parent / "web"
@@ -30,6 +30,10 @@ HEADERS: dict[str, str | list[str]] = {
 
 def page(request: Request) -> Response:
     """GET /: the page; a visitor without a cookie gets one."""
+    return edge.guard(wiring().telemetry, request, lambda: _page(request), _failed)
+
+
+def _page(request: Request) -> Response:
     headers = HEADERS | {"Cache-Control": "no-store", "Content-Type": KINDS[".html"]}
     key = wiring().signing_key
     if visitors.read(key, request.headers.get("cookie") or "") is None:
@@ -48,6 +52,11 @@ def file(request: Request, name: str) -> Response:
     if request.headers.get("if-none-match") == tag:
         return Response(body="", status_code=304, headers=headers)
     return Response(body=content, status_code=200, headers=headers)
+
+
+def _failed() -> Response:
+    headers = HEADERS | {"Content-Type": "text/plain", "Cache-Control": "no-store"}
+    return Response(body="The page cannot be shown just now. Please try again.", status_code=500, headers=headers)
 
 
 @cache

@@ -21,15 +21,14 @@ RETRY = WebhookAnswer(503, "try again")
 
 def take(request: Request, channel: str, bot: str) -> Response:
     """The platform's answer: as receive() says, 4xx for a refused request, 503 when the message is not safe yet."""
-    answer = RETRY
-    telemetry = wiring().telemetry
-    try:
-        with telemetry.invocation("receive", request.lambda_context):
-            answer = _take(request, channel, bot)
-    except Exception:
-        answer = RETRY  # logged and counted by `invocation`
-    content_type = f"{answer.content_type}; charset=utf-8"
-    return Response(body=answer.body, status_code=answer.status, headers={"Content-Type": content_type})
+    return edge.guard(
+        wiring().telemetry, request, lambda: _response(_take(request, channel, bot)), lambda: _response(RETRY)
+    )
+
+
+def _response(answer: WebhookAnswer) -> Response:
+    headers: dict[str, str | list[str]] = {"Content-Type": f"{answer.content_type}; charset=utf-8"}
+    return Response(body=answer.body, status_code=answer.status, headers=headers)
 
 
 def _take(request: Request, channel: str, bot: str) -> WebhookAnswer:

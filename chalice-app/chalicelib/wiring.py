@@ -15,6 +15,7 @@ from typing import Any
 
 from parley.aws.clients import client
 from parley.aws.telemetry import PowertoolsTelemetry
+from parley.channels.http import JsonPoster
 from parley.domain.turn import Patience
 from parley.ports import Backend, Bots, Callers, Channel, Conversations, Inbox, Outbox, Secrets
 from parley.settings import Settings
@@ -111,6 +112,7 @@ class StoredChannels:
     def __init__(self, stored: Secrets) -> None:
         self._secrets = stored
         self._made: dict[tuple[str, str], tuple[Mapping[str, str], Channel]] = {}
+        self._http = JsonPoster()
 
     def get(self, channel: str, bot: str) -> Channel | None:
         """The channel, made anew when its credentials have changed."""
@@ -123,7 +125,7 @@ class StoredChannels:
             return None
         kept, made = self._made.get((channel, bot), (None, None))
         if made is None or kept != credentials:
-            made = self._make(channel)(credentials, bot, new_trace)
+            made = self._make(channel)(credentials, bot, self._http, new_trace)
             self._made[channel, bot] = (credentials, made)
         return made
 

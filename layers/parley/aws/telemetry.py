@@ -55,11 +55,11 @@ class PowertoolsTelemetry:
 
     def note(self, event: str, **facts: Any) -> None:
         """A line at INFO."""
-        self._logger.info(event, extra=facts)
+        self._logger.info(event, extra=facts, stacklevel=3)
 
     def warn(self, event: str, **facts: Any) -> None:
         """A line at WARNING."""
-        self._logger.warning(event, extra=facts)
+        self._logger.warning(event, extra=facts, stacklevel=3)
 
     def failure(self, event: str, error: BaseException) -> None:
         """A line at ERROR with the exception's type and where it was raised, innermost last."""

@@ -1,0 +1,61 @@
+"""The receive handler's own time, warm: everything between a signed webhook's event and its answer, but no network."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import io
+import json
+import statistics
+import time
+from typing import Any
+
+from scripts.benchmarks.slack_load import SECRET, TOKEN
+from scripts.local.lambda_context import LambdaContext
+from scripts.local.stand_in.runtime import StandInWiring
+
+
+def measure(calls: int) -> float:
+    """Median milliseconds of one call."""
+    import app
+    from chalicelib import wiring
+
+    secret = {"signing_secret": SECRET, "bot_token": TOKEN, "api_url": "http://127.0.0.1:9"}
+    parts = StandInWiring(secrets={"bots/default/slack": secret})
+    wiring.use(parts)
+    times = []
+    with contextlib.redirect_stdout(io.StringIO()):
+        for number in range(calls):
+            event = _event(number)
+            begun = time.perf_counter()
+            answer = app.app(event, LambdaContext("api_handler", 29, 512, "us-east-1"))
+            times.append((time.perf_counter() - begun) * 1000)
+            if answer["statusCode"] != 200:
+                raise RuntimeError(f"receive answered {answer['statusCode']}")
+    parts.endpoint.stop()
+    return statistics.median(times[len(times) // 10 :])
+
+
+def _event(number: int) -> dict[str, Any]:
+    """A webhook as API Gateway hands it over."""
+    inner = {"type": "message", "channel": "C1", "user": "U1", "text": "How do I start it?", "ts": f"{number}.1"}
+    body = json.dumps({"type": "event_callback", "team_id": "T1", "event_id": f"Ev{number}", "event": inner})
+    stamp = str(int(time.time()))
+    mac = hmac.new(SECRET.encode(), f"v0:{stamp}:{body}".encode(), hashlib.sha256).hexdigest()
+    headers = {"Content-Type": "application/json", "X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": f"v0={mac}"}
+    path = "/webhooks/{channel}/{bot}"
+    return {
+        "resource": path,
+        "path": "/webhooks/slack/default",
+        "httpMethod": "POST",
+        "headers": headers,
+        "multiValueHeaders": {name: [value] for name, value in headers.items()},
+        "queryStringParameters": None,
+        "multiValueQueryStringParameters": None,
+        "pathParameters": {"channel": "slack", "bot": "default"},
+        "stageVariables": None,
+        "requestContext": {"httpMethod": "POST", "resourcePath": path, "identity": {"sourceIp": "127.0.0.1"}},
+        "body": body,
+        "isBase64Encoded": False,
+    }

@@ -1,0 +1,54 @@
+"""A system on this machine as a child process: started, found, asked for its ledgers, ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+LEDGER = "/_parley/requests"
+
+
+class RunningSystem:
+    """`module` is what starts it; `environment` comes on top of this process's. A context manager."""
+
+    def __init__(self, module: str, environment: Mapping[str, str]) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="parley-bench-")
+        command = [sys.executable, "-m", module, "--port", "0", "--data", self._folder.name]
+        self._process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self) -> Self:
+        line = (self._process.stdout or sys.stdin).readline()
+        if not line.startswith("ready "):
+            self.__exit__(None, None, None)
+            raise RuntimeError("the system did not start; what it said is above")
+        self.url = line.split()[1]
+        self._addresses: dict[str, str] = json.loads((Path(self._folder.name) / "addresses.json").read_text())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        self._folder.cleanup()
+
+    def take_ledger(self) -> list[dict[str, Any]]:
+        """The AWS requests since the last call, by service, operation and caller, as the servers saw them."""
+        entries: list[dict[str, Any]] = []
+        for part in ("cloud", "endpoint"):
+            request = urllib.request.Request(self._addresses[part] + LEDGER, method="POST")
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                entries += json.load(answer)["requests"]
+        return entries

@@ -1,0 +1,134 @@
+"""A closed loop of Slack users: each conversation sends its next message when the last one is answered.
+
+Signed webhooks go in over real HTTP; answers come back to a Slack API on loopback, where they are checked: none lost,
+none twice, all in order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import http.client
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from tests.channels.platforms import Answer, Call, SlackApi
+
+SECRET, TOKEN = "bench-signing-secret", "xoxb-bench"
+
+
+@dataclass
+class Outcome:
+    """What came of a run. Times are seconds; `acknowledged` and `answered` hold one for each message."""
+
+    messages: int
+    seconds: float = 0.0
+    acknowledged: list[float] = field(default_factory=list)
+    answered: list[float] = field(default_factory=list)
+    lost: int = 0
+    twice: int = 0
+    out_of_order: int = 0
+
+    @property
+    def clean(self) -> bool:
+        """Whether every message was answered once and in order."""
+        return not (self.lost or self.twice or self.out_of_order)
+
+
+class SlackSide(SlackApi):
+    """Slack's API, which tells the load of every answer."""
+
+    def __init__(self) -> None:
+        super().__init__(TOKEN)
+        self.heard: Callable[[str, str], None] = lambda thread, text: None
+
+    def answer(self, call: Call) -> Answer:
+        """As Slack; and note the answer."""
+        answer = super().answer(call)
+        if answer.document.get("ok"):
+            self.heard(str(call.body["thread_ts"]), str(call.body["text"]))
+        return answer
+
+
+class SlackLoad:
+    """`conversations` users with `each` messages; `series` sets their threads apart from another load's."""
+
+    def __init__(self, slack: SlackSide, gateway: str, conversations: int, each: int, series: str = "1") -> None:
+        self._gateway = gateway.removeprefix("http://")
+        self._each = each
+        self._threads = [f"{series}{1_000_000 + index}.000001" for index in range(conversations)]
+        self._sent_at: dict[tuple[str, int], float] = {}
+        self._heard: dict[str, list[int]] = {thread: [] for thread in self._threads}
+        self._outcome = Outcome(conversations * each)
+        self._open = threading.local()
+        self._changed = threading.Condition()
+        self._pool = ThreadPoolExecutor(16)
+        slack.heard = self._hear
+
+    def run(self, seconds: float, progress: Callable[[int, int], None]) -> Outcome:
+        """Send everything, wait for the answers (at most `seconds`), and count. `progress` gets (answered, of)."""
+        begun = time.monotonic()
+        for thread in self._threads:
+            self._pool.submit(self._send, thread, 1)
+        while (done := self._answers()) < self._outcome.messages and time.monotonic() - begun < seconds:
+            progress(done, self._outcome.messages)
+            with self._changed:
+                self._changed.wait(1.0)
+        self._outcome.seconds = time.monotonic() - begun
+        progress(self._answers(), self._outcome.messages)
+        self._pool.shutdown(cancel_futures=True)
+        return self._count()
+
+    def _send(self, thread: str, number: int) -> None:
+        """One signed webhook; each worker keeps its connection."""
+        event = {"type": "message", "channel": "C1", "user": "U1", "text": f"message {number}", "thread_ts": thread}
+        event["ts"] = f"{thread}{number:06d}"
+        body = json.dumps({"type": "event_callback", "team_id": "T1", "event_id": event["ts"], "event": event}).encode()
+        stamp = str(int(time.time()))
+        mac = hmac.new(SECRET.encode(), f"v0:{stamp}:".encode() + body, hashlib.sha256).hexdigest()
+        headers = {
+            "Content-Type": "application/json",
+            "X-Slack-Request-Timestamp": stamp,
+            "X-Slack-Signature": f"v0={mac}",
+        }
+        self._sent_at[thread, number] = sent = time.monotonic()
+        connection = self._connection()
+        connection.request("POST", "/webhooks/slack/default", body, headers)
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"the gateway answered {answer.status}")
+        self._outcome.acknowledged.append(time.monotonic() - sent)
+
+    def _connection(self) -> http.client.HTTPConnection:
+        connection: http.client.HTTPConnection | None = getattr(self._open, "connection", None)
+        if connection is None:
+            connection = self._open.connection = http.client.HTTPConnection(self._gateway, timeout=60)
+        return connection
+
+    def _hear(self, thread: str, text: str) -> None:
+        number = int(text.rpartition(" ")[2])
+        heard = self._heard[thread]
+        heard.append(number)
+        self._outcome.answered.append(time.monotonic() - self._sent_at[thread, number])
+        if number == len(heard) and number < self._each:
+            self._pool.submit(self._send, thread, number + 1)
+        with self._changed:
+            self._changed.notify()
+
+    def _answers(self) -> int:
+        return sum(len(set(heard)) for heard in self._heard.values())
+
+    def _count(self) -> Outcome:
+        for heard in self._heard.values():
+            counts = Counter(heard)
+            self._outcome.lost += self._each - len(counts)
+            self._outcome.twice += sum(count - 1 for count in counts.values())
+            first = list(dict.fromkeys(heard))
+            self._outcome.out_of_order += first != sorted(first)
+        return self._outcome
