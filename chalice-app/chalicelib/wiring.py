@@ -11,14 +11,16 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from parley.aws.clients import client
 from parley.aws.telemetry import PowertoolsTelemetry
 from parley.channels.http import JsonPoster
-from parley.domain.turn import Patience
-from parley.ports import Backend, Bots, Callers, Channel, Conversations, Inbox, Outbox, Secrets
 from parley.settings import Settings
+
+if TYPE_CHECKING:
+    from parley.domain.turn import Patience
+    from parley.ports import Backend, Bots, Callers, Channel, Conversations, Inbox, Outbox, Secrets
 
 CHANNELS = {"slack": "Slack", "telegram": "Telegram"}
 """Module in `parley.channels` and its class, for each platform."""
@@ -95,6 +97,8 @@ class Wiring:
     @cached_property
     def patience(self) -> Patience:
         """How long to try."""
+        from parley.domain.turn import Patience
+
         return Patience(answer=self.settings.answer_seconds)
 
     @property

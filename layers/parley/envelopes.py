@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from parley.domain.message import Cancel, Incoming, Said
-from parley.domain.turn import Outgoing
 from parley.errors import UnreadableRecord
+
+if TYPE_CHECKING:
+    from parley.domain.turn import Outgoing
 
 VERSION = 1
 
@@ -42,6 +44,8 @@ def write_outbox(outgoing: Outgoing) -> str:
 
 def read_outbox(body: str) -> Outgoing:
     """What `write_outbox` wrote. Raises UnreadableRecord."""
+    from parley.domain.turn import Outgoing  # receive writes inbox records only, and does without turns at its start
+
     kind, fields = _read(body)
     if kind != "outgoing":
         raise UnreadableRecord(f"an outbox record of kind {kind!r}: known is 'outgoing'")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from parley.domain.bot import Bot
-from parley.domain.conversation import Change, Conversation, EventMark
-from parley.domain.message import Cancel, Incoming, Message
-from parley.domain.turn import Ask, ModelReply, Outgoing, Patience, Turn
+if TYPE_CHECKING:  # names in signatures only: receive must not pay for the classes of other stages at its start
+    from parley.domain.bot import Bot
+    from parley.domain.conversation import Change, Conversation, EventMark
+    from parley.domain.message import Cancel, Incoming, Message
+    from parley.domain.turn import Ask, ModelReply, Outgoing, Patience, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,9 @@ class Conversations(Protocol):
 
     def turn(self, conversation: str, number: int) -> Turn | None:
         """One turn."""
+
+    def turns(self, conversation: str, upto: int, count: int) -> list[Turn]:
+        """At most `count` turns with numbers up to `upto`, the newest first: one query."""
 
     def message(self, conversation: str, sequence: int) -> Message | None:
         """One message."""

@@ -136,6 +136,16 @@ def test_an_answer_ends_the_turn_and_keeps_what_it_knew(table: Any, clock: Clock
     )  # fmt: skip
 
 
+def test_turns_are_listed_backwards_from_the_one_asked_for(table: Any, clock: Clock) -> None:
+    for index in range(4):
+        accept(table, f"e{index}", clock)
+        answered(table, clock)
+    assert [turn.number for turn in table.turns(ID, 3, 2)] == [3, 2]
+    assert [turn.number for turn in table.turns(ID, 1, 5)] == [1]
+    assert table.turns(ID, 0, 5) == []
+    assert table.turns("slack:T1:none", 3, 2) == []
+
+
 def test_an_open_turn_is_overdue_after_its_deadline_and_not_before(table: Any, clock: Clock) -> None:
     accept(table, "e1", clock)
     deadline = stored_turn(table).deadline

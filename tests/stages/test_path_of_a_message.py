@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from parley.domain.turn import Ask, ModelReply, TurnStatus
@@ -45,7 +47,7 @@ def test_a_one_step_turn_makes_at_most_eight_requests_behind_receive(world: Worl
     assert aws == [
         "table.load", "table.commit", "model.ask",
         "model.read", "table.find", "table.commit", "outbox.put",
-        "table.turn", "table.sent",
+        "table.turns", "table.sent",
     ]  # fmt: skip
     assert len([call for call in aws if call != "model.read"]) == 8, "model.read only parses the notification"
 
@@ -249,6 +251,37 @@ def test_an_answer_that_was_lost_on_its_way_out_is_sent_by_the_sweep(world: Worl
     world.sweep()
     world.pump("outbox.fifo")
     assert texts(world) == ["lost"]
+
+
+def test_an_answer_whose_record_is_yet_to_come_is_sent_before_the_next_one(world: World) -> None:
+    world.say("e1", "one")
+    world.pump("inbox.fifo")
+    world.model.finish(last_ask(world), ModelReply(text="first"))
+    world.die_at = (len(world.steps) + 3, "after")  # read, find, commit: the answer is stored and not queued
+    world.pump("replies")
+    world.say("e2", "two")
+    world.pump("inbox.fifo")
+    world.model.finish(last_ask(world), ModelReply(text="second"))
+    world.pump("replies")
+    world.pump("outbox.fifo")
+    assert texts(world) == ["first", "second"]
+    world.settle()
+    assert texts(world) == ["first", "second"]
+
+
+def test_an_answer_that_never_gets_through_is_given_up_and_kept(world: World) -> None:
+    world.patience = replace(PATIENCE, deliveries=2)
+    world.say("e1", "hello")
+    world.pump("inbox.fifo")
+    world.model.finish(last_ask(world), ModelReply(text="hi"))
+    world.pump("replies")
+    for _ in range(3):
+        world.pass_time(PATIENCE.delivery + 1)
+        world.sweep()
+    turn = world.table.turn(CONVERSATION, 1)
+    assert turn is not None
+    assert turn.status is TurnStatus.UNDELIVERABLE
+    assert world.sqs.size("outbox-dead.fifo") == 1
 
 
 def test_a_busy_channel_gets_the_patience_it_asks_for(world: World) -> None:

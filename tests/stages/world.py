@@ -25,7 +25,7 @@ from scripts.local.stand_in.table import MemoryTable
 
 QUEUES = ("inbox.fifo", "replies", "outbox.fifo")
 VISIBILITY = 60.0
-PATIENCE = Patience(answer=600, attempts=2, delivery=300, deliveries=3)
+PATIENCE = Patience(answer=600, attempts=2, delivery=300, deliveries=100)
 
 
 class Died(BaseException):

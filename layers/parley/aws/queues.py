@@ -7,11 +7,13 @@ doing.
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from parley.domain.message import Cancel, Incoming, conversation_key
-from parley.domain.turn import Outgoing
 from parley.envelopes import write_inbox, write_outbox
+
+if TYPE_CHECKING:
+    from parley.domain.turn import Outgoing
 
 
 class SqsInbox:

@@ -51,6 +51,10 @@ class Table:
         item = self._get(conversation, items.turn_key(number))
         return items.to_turn(item) if item else None
 
+    def turns(self, conversation: str, upto: int, count: int) -> list[Turn]:
+        """A turn and those before it, backwards."""
+        return [items.to_turn(item) for item in self._query(conversation, "TURN#", items.turn_key(upto), count)]
+
     def message(self, conversation: str, sequence: int) -> Message | None:
         """One message."""
         item = self._get(conversation, items.message_key(sequence))

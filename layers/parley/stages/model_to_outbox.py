@@ -5,11 +5,12 @@ from __future__ import annotations
 from parley.domain import conversation as rules
 from parley.domain import notices, prompt
 from parley.domain.conversation import Change, Conversation
-from parley.domain.turn import Ask, ModelReply, Outgoing, Patience, Turn, TurnStatus
+from parley.domain.turn import Ask, ModelReply, Patience, TurnStatus
 from parley.errors import StaleResult
-from parley.ports import Conversations, Ports, Telemetry
+from parley.ports import Ports, Telemetry
 from parley.stages.committing import commit
 from parley.stages.inbox_to_model import ask, ask_if_owed
+from parley.stages.owing import owed_delivery
 
 
 def reply(record: str, body: str, now: float, ports: Ports) -> None:
@@ -37,17 +38,6 @@ def take_result(done: Ask, result: ModelReply, record: str, now: float, ports: P
     if change.ask is not None:
         _, messages = ports.conversations.load(change.after.id, prompt.HISTORY_MESSAGES)
         ask(change.after, messages, ports)
-
-
-def outgoing(conversation: Conversation, turn: Turn, conversations: Conversations) -> Outgoing | None:
-    """What an ended turn owes its channel, from what is stored; None when it owes nothing."""
-    if not turn.owes_delivery:
-        return None
-    answer = conversations.message(turn.conversation, turn.answer) if turn.answer is not None else None
-    text = answer.text if answer is not None else turn.notice
-    if not text:
-        return None
-    return Outgoing(turn.conversation, turn.number, conversation.bot, text, turn.trace, conversation.reply_to)
 
 
 def _decide(done: Ask, result: ModelReply, record: str, now: float, ports: Ports) -> Change:
@@ -78,7 +68,7 @@ def _finish_earlier_run(done: Ask, record: str, ports: Ports) -> None:
     """Do again what a run of this record may have left undone after its transaction; each has a name that repeats."""
     conversation = ask_if_owed(record, done.conversation, ports)
     turn = ports.conversations.turn(done.conversation, done.turn)
-    unsent = outgoing(conversation, turn, ports.conversations) if conversation and turn else None
+    unsent = owed_delivery(turn, conversation, ports.conversations) if conversation and turn else None
     if unsent is not None:
         ports.outbox.put(unsent)
 

@@ -2,6 +2,9 @@
 
 The turn is read before the first piece and marked after each: a record that comes twice sends nothing twice, and a
 run that dies goes on where it stopped. What remains is a death between the channel's 200 and the mark: one piece.
+
+The turn before it is read along. When that one still owes its answer, the run that was to queue it died, and its
+record is yet to come: then it is sent first, for users read answers in the order of their questions.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from parley.domain.turn import Outgoing, Turn
 from parley.envelopes import read_outbox
 from parley.errors import ChannelRefused
 from parley.ports import Channel, Ports
+from parley.stages.owing import owed_delivery
 
 
 def deliver(body: str, now: float, ports: Ports) -> None:
@@ -20,11 +24,28 @@ def deliver(body: str, now: float, ports: Ports) -> None:
     """
     outgoing = read_outbox(body)
     ports.telemetry.follow(outgoing.trace, outgoing.conversation)
-    turn = ports.conversations.turn(outgoing.conversation, outgoing.turn)
-    if turn is None or not turn.owes_delivery:
+    turns = ports.conversations.turns(outgoing.conversation, outgoing.turn, 2)
+    if not turns or turns[0].number != outgoing.turn or not turns[0].owes_delivery:
         ports.telemetry.count("DuplicatesDropped")
         ports.telemetry.note("already delivered", turn=outgoing.turn)
         return
+    for overtaken, turn in reversed(_overtaken(outgoing, turns[1:], ports)):
+        ports.telemetry.count("DeliveriesOvertaken")
+        _send_or_bury(overtaken, turn, now, ports)
+    _send_or_bury(outgoing, turns[0], now, ports)
+
+
+def _overtaken(outgoing: Outgoing, before: list[Turn], ports: Ports) -> list[tuple[Outgoing, Turn]]:
+    """What the turns right before still owe, the newest first; nearly always nothing."""
+    found: list[tuple[Outgoing, Turn]] = []
+    while before and (owed := owed_delivery(before[0], outgoing, ports.conversations)) is not None:
+        found.append((owed, before[0]))
+        before = ports.conversations.turns(outgoing.conversation, before[0].number - 1, 1)
+    return found
+
+
+def _send_or_bury(outgoing: Outgoing, turn: Turn, now: float, ports: Ports) -> None:
+    """Send it; what the channel will never take is buried, and keeps nothing behind it."""
     channel = ports.channels.get(channel_of(outgoing.conversation), outgoing.bot)
     try:
         if channel is None:

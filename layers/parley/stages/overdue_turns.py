@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from parley.domain.turn import ModelReply, Turn, TurnStatus
 from parley.ports import Ports
-from parley.stages.model_to_outbox import outgoing, take_result
+from parley.stages.model_to_outbox import take_result
 from parley.stages.outbox_to_channel import bury
+from parley.stages.owing import owed_delivery
 
 AT_ONCE = 100
 """Most turns of one sweep; the next one, a minute later, takes the rest."""
@@ -56,7 +57,7 @@ def _finish_thinking(turn: Turn, record: str, now: float, ports: Ports) -> None:
 def _send_again(turn: Turn, now: float, ports: Ports) -> None:
     """Queue once more what the channel has not got, a few times; then give it up."""
     conversation = ports.conversations.find(turn.conversation)
-    unsent = outgoing(conversation, turn, ports.conversations) if conversation is not None else None
+    unsent = owed_delivery(turn, conversation, ports.conversations) if conversation is not None else None
     if unsent is None:
         ports.conversations.undeliverable(turn, "there is nothing left to send", now)
     elif turn.tries >= ports.patience.deliveries:

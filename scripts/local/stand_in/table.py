@@ -79,6 +79,12 @@ class MemoryTable:
         """One turn."""
         return self._shelves.get(conversation, Shelf()).turns.get(number)
 
+    def turns(self, conversation: str, upto: int, count: int) -> list[Turn]:
+        """A turn and those before it, backwards."""
+        with self._lock:
+            kept = self._shelves.get(conversation, Shelf()).turns
+            return [kept[number] for number in range(upto, max(upto - count, 0), -1) if number in kept]
+
     def message(self, conversation: str, sequence: int) -> Message | None:
         """One message."""
         return self._shelves.get(conversation, Shelf()).messages.get(sequence)
