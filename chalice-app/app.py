@@ -7,18 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from chalice.app import Chalice, Rate, Request, Response
+from chalice.app import Chalice, Rate, Response
 
-from chalicelib.edge import ANY_CONTENT
+from chalicelib.edge import ANY_CONTENT, current
 
 app = Chalice(app_name="parley", configure_logs=False)
-
-
-def request() -> Request:
-    """The request that is being served; views run in one, so there always is one."""
-    current: Request = app.current_request  # type: ignore[assignment]
-    return current
-
 
 # -- receive: webhooks of the platforms
 
@@ -27,7 +20,7 @@ def request() -> Request:
 def webhook(channel: str, bot: str) -> Response:
     from chalicelib import webhooks
 
-    return webhooks.take(request(), channel, bot)
+    return webhooks.take(current(app), channel, bot)
 
 
 # -- receive: OpenAI's API
@@ -37,49 +30,49 @@ def webhook(channel: str, bot: str) -> Response:
 def create_response() -> Response:
     from chalicelib import http_api
 
-    return http_api.create_response(request())
+    return http_api.create_response(current(app))
 
 
 @app.route("/v1/responses/{id}", methods=["GET"])
 def retrieve_response(id: str) -> Response:
     from chalicelib import http_api
 
-    return http_api.retrieve_response(request(), id)
+    return http_api.retrieve_response(current(app), id)
 
 
 @app.route("/v1/responses/{id}", methods=["DELETE"], content_types=ANY_CONTENT)
 def delete_response(id: str) -> Response:
     from chalicelib import http_api
 
-    return http_api.delete_response(request(), id)
+    return http_api.delete_response(current(app), id)
 
 
 @app.route("/v1/responses/{id}/cancel", methods=["POST"], content_types=ANY_CONTENT)
 def cancel_response(id: str) -> Response:
     from chalicelib import http_api
 
-    return http_api.cancel_response(request(), id)
+    return http_api.cancel_response(current(app), id)
 
 
 @app.route("/v1/chat/completions", methods=["POST"], content_types=ANY_CONTENT)
 def create_completion() -> Response:
     from chalicelib import http_api
 
-    return http_api.create_completion(request())
+    return http_api.create_completion(current(app))
 
 
 @app.route("/v1/models", methods=["GET"])
 def list_models() -> Response:
     from chalicelib import http_api
 
-    return http_api.list_models(request())
+    return http_api.list_models(current(app))
 
 
 @app.route("/v1/models/{name}", methods=["GET"])
 def retrieve_model(name: str) -> Response:
     from chalicelib import http_api
 
-    return http_api.retrieve_model(request(), name)
+    return http_api.retrieve_model(current(app), name)
 
 
 # -- receive: the web page
@@ -89,49 +82,49 @@ def retrieve_model(name: str) -> Response:
 def page() -> Response:
     from chalicelib import web_page
 
-    return web_page.page(request())
+    return web_page.page(current(app))
 
 
 @app.route("/web/{file}", methods=["GET"])
 def page_file(file: str) -> Response:
     from chalicelib import web_page
 
-    return web_page.file(request(), file)
+    return web_page.file(current(app), file)
 
 
 @app.route("/web/conversations", methods=["GET"])
 def list_conversations() -> Response:
     from chalicelib import web_api
 
-    return web_api.list_conversations(request())
+    return web_api.list_conversations(current(app))
 
 
 @app.route("/web/conversations/{id}", methods=["GET"])
 def show_conversation(id: str) -> Response:
     from chalicelib import web_api
 
-    return web_api.show_conversation(request(), id)
+    return web_api.show_conversation(current(app), id)
 
 
 @app.route("/web/conversations/{id}", methods=["DELETE"], content_types=ANY_CONTENT)
 def delete_conversation(id: str) -> Response:
     from chalicelib import web_api
 
-    return web_api.delete_conversation(request(), id)
+    return web_api.delete_conversation(current(app), id)
 
 
 @app.route("/web/conversations/{id}/messages", methods=["POST"])
 def send_message(id: str) -> Response:
     from chalicelib import web_api
 
-    return web_api.send_message(request(), id)
+    return web_api.send_message(current(app), id)
 
 
 @app.route("/web/conversations/{id}/cancel", methods=["POST"], content_types=ANY_CONTENT)
 def cancel_turn(id: str) -> Response:
     from chalicelib import web_api
 
-    return web_api.cancel_turn(request(), id)
+    return web_api.cancel_turn(current(app), id)
 
 
 @app.route("/health", methods=["GET"])

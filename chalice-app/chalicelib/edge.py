@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chalice.app import Request, Response
+from chalice.app import Chalice, Request, Response
 
 from parley.errors import RequestError
 from parley.openai_api import failures
@@ -20,6 +20,12 @@ Answer = tuple[int, Any, Mapping[str, str]]
 """Status, a body for JSON, headers."""
 
 SERVER_ERROR = failures.failure(500, "The server had an error. Please try again.", "server_error")
+
+
+def current(app: Chalice) -> Request:
+    """The request that is being served; views run in one, so there always is one."""
+    request: Request = app.current_request  # type: ignore[assignment]
+    return request
 
 
 def body_of(request: Request) -> bytes:

@@ -21,7 +21,8 @@ import parley.channels.slack
 """Everything that a webhook needs before its first byte is read, both clients (SQS, SSM) included."""
 
 ENVIRONMENT = {
-    "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true", "POWERTOOLS_TRACE_DISABLED": "true",
     **{f"PARLEY_{name}": "x" for name in ("TABLE", "BUCKET", "ENDPOINT", "SECRETS_PATH")},
     **{f"PARLEY_{name}_URL": "https://x" for name in ("INBOX", "OUTBOX", "OUTBOX_DEAD_LETTERS")},

@@ -29,8 +29,8 @@ ROOMS: dict[str, set[str]] = {
     "chalice-app/chalicelib": {"parley", "chalice", "aws_lambda_powertools"},
     "scripts/local": {"app", "chalicelib", "parley", "chalice", "moto", "werkzeug", "scripts.local", *AWS},
     "inference": {
-        "torch", "transformers", "tokenizers", "safetensors", "starlette", "uvicorn", "jinja2", "numpy", "huggingface_hub",
-        "llguidance",
+        "torch", "transformers", "tokenizers", "safetensors", "starlette", "uvicorn", "jinja2", "numpy",
+        "huggingface_hub", "llguidance",
     },
 }  # fmt: skip
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from parley.domain import conversation as rules
@@ -61,12 +63,13 @@ def test_a_result_for_another_turn_or_step_is_stale(turn: int, step: int) -> Non
 
 def test_nothing_ends_a_turn_of_an_idle_conversation() -> None:
     idle = rules.answer(opened(), 1, 1, ModelReply("hi"), "n", 12.0, PATIENCE).after
-    for attempt in (
+    attempts: list[Callable[[], Change]] = [
         lambda: rules.answer(idle, 1, 1, ModelReply("hi"), "n", 13.0, PATIENCE),
         lambda: rules.fail(idle, "e", "n", "r", 13.0, PATIENCE),
         lambda: rules.cancel(idle, 1, "r", 13.0, PATIENCE),
         lambda: rules.retry(idle, "r", 13.0, PATIENCE),
-    ):
+    ]
+    for attempt in attempts:
         with pytest.raises(StaleResult):
             attempt()
 

@@ -51,7 +51,8 @@ class Running:
 
 def start(data: Path, environment: dict[str, str] | None = None, *arguments: str) -> Running:
     """Run `scripts/run` and wait for its ready line."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PARLEY_", "SLACK_", "TELEGRAM_"))}
+    ours = ("AWS_", "PARLEY_", "SLACK_", "TELEGRAM_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     process = subprocess.Popen(
         [str(ROOT / "scripts/run"), "--port", "0", "--data", str(data), *arguments],
         env={**kept, "PARLEY_API_KEY": "e2e-key", **(environment or {})},

@@ -89,7 +89,8 @@ def test_the_page_lists_its_visitors_conversation(system: Running) -> None:
 
 
 def test_no_message_text_and_no_secret_is_in_the_logs(system: Running, client: OpenAI) -> None:
-    client.responses.create(input="xylophone-canary", instructions="marimba-canary", metadata={"k": "glockenspiel-canary"})
+    metadata = {"k": "glockenspiel-canary"}
+    client.responses.create(input="xylophone-canary", instructions="marimba-canary", metadata=metadata)
     client.responses.create(input="x", extra_headers={"X-Any": "1"})
     for log in (system.data / "logs").iterdir():
         text = log.read_text(errors="replace")

@@ -65,7 +65,8 @@ def test_an_inference_leaves_its_result_where_it_said(cloud: Any, way: str) -> N
 @pytest.mark.parametrize(
     "wrong",
     [{}, {"Body": b"x" * 128_001}, {"Body": b"x", "RequestTTLSeconds": 59}, {"Body": b"x", "EndpointName": "other"},
-     {"Body": b"x", "InputLocation": "s3://a/b"}, {"InputLocation": "ftp://a/b"}, {"Body": b"x", "InferenceId": "a" * 65}],
+     {"Body": b"x", "InputLocation": "s3://a/b"}, {"InputLocation": "ftp://a/b"},
+     {"Body": b"x", "InferenceId": "a" * 65}],
 )  # fmt: skip
 def test_what_aws_would_refuse_is_refused(cloud: Any, wrong: dict[str, Any]) -> None:
     runtime = cloud("sagemaker-runtime")

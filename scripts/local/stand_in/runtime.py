@@ -1,4 +1,4 @@
-"""The whole system in one process over the stand-ins: the deployed handlers, real HTTP and Lambda events, no emulator."""
+"""The whole system in one process over the stand-ins: deployed handlers, real HTTP and Lambda events, no emulator."""
 
 from __future__ import annotations
 
