@@ -25,7 +25,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
         **os.environ, "PYTHONPATH": str(ROOT / "layers"), "AWS_DEFAULT_REGION": "eu-west-1",
         "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_EC2_METADATA_DISABLED": "true",
     }  # fmt: skip
-    command = [sys.executable, "-m", "chalice.cli", "package", "--stage", "prod"]
+    command = [str(Path(sys.executable).with_name("chalice")), "package", "--stage", "prod"]
     command += ["--merge-template", ".chalice/resources.json", str(folder / "out")]
     subprocess.run(command, cwd=folder / "app", env=environment, check=True, capture_output=True, timeout=120)
     return folder / "out"
