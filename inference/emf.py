@@ -1,0 +1,83 @@
+"""The engine's counters as CloudWatch's embedded metric format: one JSON line on stdout for each interval.
+
+For SageMaker, where nobody scrapes /metrics. Source: CloudWatch's "Embedded metric format specification".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from engine.engine import Engine
+
+NAMESPACE = "Parley/Inference"
+
+UNITS = {
+    "Queue": "Count",
+    "Running": "Count",
+    "TokensIn": "Count",
+    "TokensOut": "Count",
+    "Faults": "Count",
+    "PrefixTokens": "Count",
+    "KvUse": "Percent",
+    "TimeToFirstToken": "Milliseconds",
+    "TimePerToken": "Milliseconds",
+}
+
+
+@dataclass
+class Reporter:
+    """Writes what happened since its last line. Totals become differences, since CloudWatch adds them up itself."""
+
+    engine: Engine
+    model: str
+
+    def __post_init__(self) -> None:
+        self._before = self._totals()
+
+    def line(self) -> str:
+        """The next line, without a line end; means of times are left out when nothing was timed."""
+        totals, before = self._totals(), self._before
+        self._before = totals
+        since = {key: totals[key] - before[key] for key in totals}
+        values: dict[str, float] = {
+            "Queue": self.engine.waiting,
+            "Running": self.engine.running,
+            "KvUse": round(100 * self.engine.reserved / self.engine.capacity.tokens, 2),
+            **{key: since[key] for key in ("TokensIn", "TokensOut", "Faults", "PrefixTokens")},
+        }
+        for name in ("TimeToFirstToken", "TimePerToken"):
+            if since[f"{name}.count"]:
+                values[name] = round(1000 * since[f"{name}.sum"] / since[f"{name}.count"], 3)
+        return json.dumps({"_aws": _directive(list(values)), "Model": self.model, **values})
+
+    def _totals(self) -> dict[str, float]:
+        stats = self.engine.stats
+        return {
+            "TokensIn": stats.tokens_in,
+            "TokensOut": stats.tokens_out,
+            "Faults": stats.faults,
+            "PrefixTokens": stats.reused,
+            "TimeToFirstToken.sum": stats.first_token.total,
+            "TimeToFirstToken.count": sum(stats.first_token.counts),
+            "TimePerToken.sum": stats.per_token.total,
+            "TimePerToken.count": sum(stats.per_token.counts),
+        }
+
+
+async def report(reporter: Reporter, seconds: float) -> None:
+    """Print a line every so many seconds, until cancelled."""
+    while True:
+        await asyncio.sleep(seconds)
+        print(reporter.line(), flush=True)
+
+
+def _directive(names: list[str]) -> dict[str, Any]:
+    metrics = [{"Name": name, "Unit": UNITS[name]} for name in names]
+    return {
+        "Timestamp": int(time.time() * 1000),
+        "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": [["Model"]], "Metrics": metrics}],
+    }

@@ -1,0 +1,154 @@
+"""Runs a stock causal language model over rows of keys and values: `prefill` one row, `decode` all rows by one token.
+
+The only file that calls the model. Knows nothing of requests, queues or sampling.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+
+from engine.slots import Slots
+
+LENGTH_STEP = 64
+"""Rows grow by whole steps of this many tokens, so that memory is not moved for every new one."""
+
+
+class Runner(Protocol):
+    """What the scheduler needs of a model. Rows are numbered from 0 and have no gaps."""
+
+    vocabulary: int
+
+    def reserve(self, rows: int, length: int, used: int) -> None:
+        """Make room for `rows` rows of `length` tokens; the first `used` rows keep what they hold."""
+
+    def prefill(self, row: int, tokens: list[int], start: int) -> torch.Tensor:
+        """Feed `tokens` into a row behind `start` tokens already there; the last one's logits, [1, vocabulary]."""
+
+    def decode(self, first: int, tokens: list[int], lengths: list[int]) -> torch.Tensor:
+        """Feed one token into each row from `first` on; `lengths` were there before. Logits [rows, vocabulary]."""
+
+    def move(self, source: int, target: int, length: int) -> None:
+        """Copy a row's first `length` tokens over another row."""
+
+    def clear(self, row: int) -> None:
+        """Forget a row so thoroughly that no NaN stays in it."""
+
+    def copy_out(self, row: int, length: int) -> Any:
+        """A copy of a row's first `length` tokens that outlives the row."""
+
+    def copy_in(self, row: int, kept: Any, length: int) -> None:
+        """Put the first `length` tokens of such a copy into a row."""
+
+    def bytes_per_token(self) -> int:
+        """Memory that one token of one row takes."""
+
+
+class SlotRunner:
+    """The engine's main path: every row in one preallocated tensor a layer, one padded decode for all rows."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.device = model.device
+        config = model.config.get_text_config()
+        self.vocabulary = int(config.vocab_size)
+        self.window, sliding = _sliding(config)
+        self.by_type = self.window is not None and getattr(config, "layer_types", None) is not None
+        self.slots = Slots(sliding)
+        self.additive = config._attn_implementation == "eager"
+
+    @torch.inference_mode()
+    def reserve(self, rows: int, length: int, used: int) -> None:
+        """Grow, or shrink, to the given shape; the length rounded up to a whole step."""
+        length = -(-length // LENGTH_STEP) * LENGTH_STEP
+        self.slots.resize(rows, length, used, min(length, self.slots.length))
+
+    @torch.inference_mode()
+    def prefill(self, row: int, tokens: list[int], start: int) -> torch.Tensor:
+        """One row alone and unpadded: the same numbers as `generate` computes."""
+        at = self.slots.access
+        at.first, at.last, at.start, at.positions = row, row + 1, start, None
+        ids = torch.tensor([tokens], device=self.device)
+        positions = torch.arange(start, start + len(tokens), device=self.device)[None]
+        return self._forward(ids, positions, None)
+
+    @torch.inference_mode()
+    def decode(self, first: int, tokens: list[int], lengths: list[int]) -> torch.Tensor:
+        """All rows by one token, padded to the longest; one row alone needs neither padding nor a mask."""
+        if len(tokens) == 1:
+            return self.prefill(first, tokens, lengths[0])
+        at = self.slots.access
+        positions = torch.tensor(lengths, device=self.device)
+        at.first, at.last, at.width = first, first + len(tokens), max(lengths) + 1
+        at.rows, at.positions = torch.arange(at.first, at.last, device=self.device), positions
+        ids = torch.tensor(tokens, device=self.device)[:, None]
+        return self._forward(ids, positions[:, None], self._mask(positions, at.width))
+
+    @torch.inference_mode()
+    def move(self, source: int, target: int, length: int) -> None:
+        """See `Slots.move`."""
+        self.slots.move(source, target, length)
+
+    @torch.inference_mode()
+    def clear(self, row: int) -> None:
+        """See `Slots.clear`."""
+        self.slots.clear(row)
+
+    @torch.inference_mode()
+    def copy_out(self, row: int, length: int) -> Any:
+        """See `Slots.copy_out`."""
+        return self.slots.copy_out(row, length)
+
+    @torch.inference_mode()
+    def copy_in(self, row: int, kept: Any, length: int) -> None:
+        """See `Slots.copy_in`."""
+        self.slots.copy_in(row, kept, length)
+
+    def bytes_per_token(self) -> int:
+        """See `Slots.bytes_per_token`."""
+        return self.slots.bytes_per_token()
+
+    def _forward(self, ids: torch.Tensor, positions: torch.Tensor, mask: Any) -> torch.Tensor:
+        logits: torch.Tensor = self.model(
+            input_ids=ids,
+            position_ids=positions,
+            attention_mask=mask,
+            past_key_values=self.slots,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits
+        return logits[:, -1]
+
+    def _mask(self, positions: torch.Tensor, width: int) -> Any:
+        """Which keys each row's one query sees, [rows, 1, 1, width]; by layer type for models with two kinds."""
+        keys = torch.arange(width, device=self.device)
+        age = positions[:, None] - keys  # [rows, width]; negative for what is padding or not written yet
+        full = self._finish_mask(age >= 0)
+        if self.window is None:
+            return full
+        near = self._finish_mask((age >= 0) & (age < self.window))
+        return {"full_attention": full, "sliding_attention": near} if self.by_type else near
+
+    def _finish_mask(self, visible: torch.Tensor) -> torch.Tensor:
+        visible = visible[:, None, None, :]
+        if not self.additive:
+            return visible
+        lowest = torch.finfo(self.model.dtype).min
+        return torch.zeros(visible.shape, dtype=self.model.dtype, device=self.device).masked_fill(~visible, lowest)
+
+
+def _sliding(config: Any) -> tuple[int | None, list[bool]]:
+    """The sliding window, if any layer has one, and which layers do. ValueError for kinds that slots cannot hold."""
+    layers = int(config.num_hidden_layers)
+    types = getattr(config, "layer_types", None)
+    window = getattr(config, "sliding_window", None)
+    if types is not None:
+        odd = sorted(set(types) - {"full_attention", "sliding_attention"})
+        if odd:
+            raise ValueError(f"Layers of the kinds {odd} cannot run in slots.")
+        flags = [kind == "sliding_attention" for kind in types]
+        return (window if any(flags) else None), flags
+    if window is None or getattr(config, "use_sliding_window", True) is False:
+        return None, [False] * layers
+    return int(window), [True] * layers

@@ -1,0 +1,229 @@
+"""From a model folder to an engine that runs: weights, tokenizer, stop ids, and memory measured on this device.
+
+The only file that loads with transformers; everything heavy is imported inside functions, so that the port answers
+before torch is there. Knows nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from settings import Settings
+
+if TYPE_CHECKING:
+    from chat import Chat
+    from engine.engine import Engine
+    from engine.runner import Runner
+    from structure import Grammars
+
+log = logging.getLogger("parley.loading")
+
+SHARE_OF_MEMORY = {"cpu": 0.25, "cuda": 0.85}
+"""Of the memory free after loading, how much keys and values may take."""
+
+MOST_CPU_BYTES = 4 << 30
+"""On CPU the rest of the machine needs memory too."""
+
+
+class ModelUnavailable(Exception):
+    """The model cannot be loaded; the message is one line that says what to do."""
+
+
+@dataclass
+class Loaded:
+    """A model ready to serve. `seconds` says where the start went, by part."""
+
+    name: str
+    engine: Engine
+    chat: Chat
+    grammars: Grammars
+    stop_ids: frozenset[int]
+    defaults: dict[str, Any]
+    seconds: dict[str, float]
+
+
+def find_model(settings: Settings) -> str:
+    """The folder or hub id to load. Raises ModelUnavailable when a folder is no model, or none was found."""
+    if settings.model is None:
+        raise ModelUnavailable(
+            "No model: /opt/ml/model and inference/model/ hold no config.json. Train one or give --model DIR_OR_ID."
+        )
+    path = Path(settings.model).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelUnavailable(f"{path} holds no config.json: give --model a folder in Hugging Face format.")
+        return str(path)
+    looks_like_path = settings.model.startswith((".", "/", "~")) or settings.model.count("/") > 1
+    if looks_like_path:
+        raise ModelUnavailable(f"There is no folder {settings.model}: give --model an existing one or a hub id.")
+    return settings.model
+
+
+def load(settings: Settings) -> Loaded:
+    """Load, check and warm up the model. Takes seconds. Raises ModelUnavailable in one line for what can go wrong."""
+    name = find_model(settings)
+    clock = _Clock()
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # type: ignore[no-untyped-call]
+    if settings.device == "auto":
+        settings = replace(settings, device="cuda" if torch.cuda.is_available() else "cpu")
+    torch.set_num_threads(settings.threads)
+    clock.lap("imports")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name)
+        clock.lap("tokenizer")
+        dtype = torch.float32 if settings.device == "cpu" else torch.bfloat16
+        dtype = getattr(torch, settings.dtype) if settings.dtype else dtype
+        model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype)
+        model = model.to(settings.device).eval()
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        detail = " ".join(str(error).split())[:300]
+        raise ModelUnavailable(f"Cannot load {name}: {detail} Give --model a local folder.") from error
+    clock.lap("weights")
+    runner = choose_runner(model)
+    engine = build_engine(model, runner, settings)
+    clock.lap("warm-up")
+    log.info("loaded %s with %s in %s", name, type(runner).__name__, json.dumps(clock.seconds))
+    return assemble(settings.name or public_name(name), engine, model, tokenizer, clock.seconds)
+
+
+def assemble(name: str, engine: Engine, model: Any, tokenizer: Any, seconds: dict[str, float]) -> Loaded:
+    """What is served, from its parts."""
+    from chat import Chat
+    from structure import Grammars
+
+    ends = stop_ids(model, tokenizer)
+    return Loaded(
+        name=name,
+        engine=engine,
+        chat=Chat(tokenizer, ends),
+        grammars=Grammars(tokenizer, engine.vocabulary, ends),
+        stop_ids=ends,
+        defaults=generation_defaults(model),
+        seconds=seconds,
+    )
+
+
+def public_name(model: str) -> str:
+    """What answers call the model: its folder's name or hub id; "parley" for a folder that is just called `model`."""
+    folder = Path(model)
+    if not folder.is_dir():
+        return model
+    name = folder.resolve().name
+    return "parley" if name == "model" else name
+
+
+def choose_runner(model: Any) -> Runner:
+    """Slots when the model proves to give there what it gives alone; the one-by-one runner otherwise."""
+    from engine.runner import SlotRunner
+    from engine.single import SingleRunner
+
+    try:
+        runner = SlotRunner(model)
+        if agrees(runner, model):
+            return runner
+        reason = "its logits differ there"
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+    log.warning("this model does not run in slots (%s); requests are computed one by one", reason)
+    single = SingleRunner(model)
+    single.reserve(1, 8, 0)
+    single.prefill(0, [0, 1], 0)
+    return single
+
+
+def agrees(runner: Any, model: Any) -> bool:
+    """True if two rows of different lengths, decoded together, give the plain model's logits. Warms up as well."""
+    import torch
+
+    prompts = [[index % runner.vocabulary for index in range(1, size)] for size in (8, 4)]
+    runner.reserve(2, 16, 0)
+    firsts = [runner.prefill(row, prompt[:-1], 0) for row, prompt in enumerate(prompts)]
+    seconds = runner.decode(0, [p[-1] for p in prompts], [len(p) - 1 for p in prompts])
+    tolerance = 1e-3 if model.dtype is torch.float32 else 0.15
+    with torch.inference_mode():
+        for row, prompt in enumerate(prompts):
+            plain = model(input_ids=torch.tensor([prompt], device=model.device), use_cache=False).logits[0].float()
+            scale = plain.abs().max().clamp(min=1.0)
+            for got, want in ((firsts[row][0], plain[-2]), (seconds[row], plain[-1])):
+                if not torch.allclose(got.float() / scale, want / scale, atol=tolerance, rtol=0.0):
+                    return False
+    return True
+
+
+def build_engine(model: Any, runner: Runner, settings: Settings) -> Engine:
+    """An engine whose memory is sized from what the device has left, unless the settings say it."""
+    from engine.engine import Engine
+    from engine.runner import SlotRunner
+    from engine.scheduler import Capacity
+
+    config = model.config.get_text_config()
+    window = settings.context or int(getattr(config, "max_position_embeddings", None) or 4096)
+    budget = settings.kv_bytes or free_bytes(settings.device)
+    tokens = max(64, budget // max(1, runner.bytes_per_token()))
+    slots = isinstance(runner, SlotRunner)
+    reuse = int(tokens * settings.reuse_share) if slots else 0
+    runner.reserve(0, 0, 0)
+    rows = settings.rows or (32 if settings.device == "cpu" else 256)
+    capacity = Capacity(rows=rows, tokens=tokens - reuse)
+    return Engine(runner, window=window, capacity=capacity, queue_bound=settings.queue, reuse=reuse)
+
+
+def free_bytes(device: str) -> int:
+    """How many bytes keys and values may take on this device."""
+    import torch
+
+    if device.startswith("cuda"):
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free * SHARE_OF_MEMORY["cuda"])
+    # Free pages, or where the system does not tell (macOS), all of them.
+    pages = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"
+    available = os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.is_file() and (text := limit.read_text().strip()).isdigit():
+        available = min(available, int(text))
+    return min(MOST_CPU_BYTES, int(available * SHARE_OF_MEMORY["cpu"]))
+
+
+def stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    """Every id that ends an answer: the generation config's list, the model's and the tokenizer's own."""
+    found: set[int] = set()
+    for source in (getattr(model, "generation_config", None), model.config, tokenizer):
+        value = getattr(source, "eos_token_id", None)
+        if value is not None:
+            found.update(value if isinstance(value, list | tuple) else [value])
+    return frozenset(int(v) for v in found)
+
+
+def generation_defaults(model: Any) -> dict[str, Any]:
+    """What the model's makers set in generation_config.json: temperature, top_p, top_k, min_p, max_new_tokens."""
+    config = getattr(model, "generation_config", None)
+    length = getattr(config, "max_new_tokens", None)
+    if not getattr(config, "do_sample", False):
+        # `do_sample` unset means greedy for `generate`; Chat Completions would mean a temperature of 1.
+        return {"temperature": 0.0, **({"max_tokens": length} if length else {})}
+    values = {key: getattr(config, key, None) for key in ("temperature", "top_p", "top_k", "min_p")}
+    values["max_tokens"] = length
+    return {key: value for key, value in values.items() if value is not None}
+
+
+class _Clock:
+    """Seconds since the lap before, by name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self.seconds[name] = round(now - self._last, 3)
+        self._last = now

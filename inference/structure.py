@@ -1,0 +1,127 @@
+"""Grammars that a model must keep to while it decodes: JSON, a JSON Schema, or a call of one of the tools.
+
+Built on llguidance (why it: see README). Knows the tokenizer, not the engine's inside.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+from errors import InvalidRequest
+from tool_calls import BARE, HERMES, Dialect
+
+SPACING: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+"""Python's way of spacing JSON, which models saw most in training, and no other: with free whitespace a small model
+may write blanks until its tokens are used up."""
+
+
+class GrammarConstraint:
+    """One sequence's place in a grammar; the engine's thread masks and advances it."""
+
+    def __init__(self, matcher: Any) -> None:
+        self._matcher = matcher
+
+    def copy(self) -> GrammarConstraint:
+        """The same grammar from the same place, for another sequence."""
+        return GrammarConstraint(self._matcher.deep_copy())
+
+    def mask(self, logits: Any) -> None:
+        """Set the logits ([vocabulary], in place) of tokens that the grammar forbids here to minus infinity."""
+        import numpy
+        import torch
+
+        bits = numpy.frombuffer(self._matcher.compute_bitmask(), dtype=numpy.uint8)
+        allowed = torch.from_numpy(numpy.unpackbits(bits, bitorder="little")[: len(logits)]).to(logits.device)
+        logits[: len(allowed)].masked_fill_(allowed == 0, float("-inf"))
+        logits[len(allowed) :] = float("-inf")
+
+    def accept(self, token: int) -> bool:
+        """Advance by a token; True when nothing may follow. RuntimeError if the grammar cannot go on."""
+        if not self._matcher.consume_token(token):
+            # Without the library's message, which quotes the text: it would reach the log.
+            raise RuntimeError("The grammar allows no token here.")
+        return bool(self._matcher.is_stopped())
+
+
+class Grammars:
+    """Compiles grammars for one model's tokenizer, which is read on first use (up to a second)."""
+
+    def __init__(self, tokenizer: Any, vocabulary: int, stop_ids: frozenset[int]) -> None:
+        self._tokenizer = tokenizer
+        self._vocabulary = vocabulary
+        self._stop_ids = sorted(stop_ids)
+        self._lock = threading.Lock()
+        self._wrapped: Any = None
+
+    def for_format(self, response_format: dict[str, Any]) -> GrammarConstraint | None:
+        """What `response_format` demands; None for plain text. Raises InvalidRequest for a schema it cannot keep to."""
+        kind = response_format["type"]
+        if kind == "text":
+            return None
+        schema = {"type": "object"} if kind == "json_object" else response_format["json_schema"]["schema"]
+        return self._compile(_json_grammar(schema), "response_format")
+
+    def for_call(self, tools: list[dict[str, Any]], dialect: Dialect, several: bool) -> GrammarConstraint:
+        """Exactly one call of one of the tools, or one or more."""
+        options = [_call_schema(tool["function"], dialect) for tool in tools]
+        call = "%json " + json.dumps({"x-guidance": SPACING, "anyOf": options})
+        if dialect is BARE:
+            return self._compile(f"start: {call}", "tools")
+        if dialect is HERMES:
+            begin, end = self._literal(dialect.begin), self._literal(dialect.end)
+            more = r' ("\n" call)*' if several else ""
+            grammar = f'start: call{more}\ncall: {begin} "\\n" body "\\n" {end}\nbody: {call}'
+            return self._compile(grammar, "tools")
+        most = {} if several else {"maxItems": 1}
+        listed = {"x-guidance": SPACING, "type": "array", "items": {"anyOf": options}, "minItems": 1, **most}
+        return self._compile(f"start: {self._literal(dialect.begin)} body\nbody: %json {json.dumps(listed)}", "tools")
+
+    def _literal(self, text: str) -> str:
+        """A mark in a grammar: the token that stands for it where the tokenizer has one, else its characters."""
+        token = self._tokenizer.get_added_vocab().get(text)
+        return f"<[{token}]>" if token is not None else json.dumps(text)
+
+    def _compile(self, grammar: str, param: str) -> GrammarConstraint:
+        from llguidance import LLMatcher
+
+        matcher = LLMatcher(self._wrap(), grammar, log_level=0)
+        if matcher.is_error():
+            detail = matcher.get_error().splitlines()[0][:300]
+            raise InvalidRequest(f"'{param}' cannot be enforced: {detail}", param=param, code="invalid_schema")
+        return GrammarConstraint(matcher)
+
+    def _wrap(self) -> Any:
+        with self._lock:
+            if self._wrapped is None:
+                from llguidance.hf import from_tokenizer
+
+                try:
+                    self._wrapped = from_tokenizer(
+                        self._tokenizer, n_vocab=self._vocabulary, eos_token=self._stop_ids or None
+                    )
+                except ValueError as error:
+                    raise InvalidRequest(
+                        f"This model's tokenizer cannot be constrained: {error}", code="unsupported_tokenizer"
+                    ) from error
+            return self._wrapped
+
+
+def _json_grammar(schema: Any) -> str:
+    from llguidance import LLMatcher
+
+    whole = schema if isinstance(schema, dict) else {}
+    return str(LLMatcher.grammar_from_json_schema(whole, overrides=SPACING))
+
+
+def _call_schema(function: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {
+            "name": {"const": function["name"]},
+            dialect.arguments: {"type": "object", **function.get("parameters", {})},
+        },
+        "required": ["name", dialect.arguments],
+        "additionalProperties": False,
+    }

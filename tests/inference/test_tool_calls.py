@@ -1,0 +1,129 @@
+"""Tool calls: read from a model's text in each dialect, whole or in pieces, and demanded through a grammar."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tool_calls import BARE, HERMES, MISTRAL, CallReader, Dialect, dialect_of
+
+from tests.inference.server import Server
+
+NAMES = frozenset({"weather", "ping"})
+CALL = '{"name": "weather", "arguments": {"city": "Paris"}}'
+
+
+def read(dialect: Dialect, pieces: list[str]) -> tuple[str, list[tuple[str, Any]]]:
+    """What is said, and the calls as (name, arguments)."""
+    reader = CallReader(dialect, NAMES)
+    said = "".join(reader.push(piece) for piece in pieces)
+    rest, calls = reader.finish()
+    return said + rest, [(c["function"]["name"], json.loads(c["function"]["arguments"])) for c in calls]
+
+
+PARIS = ("weather", {"city": "Paris"})
+
+
+@pytest.mark.parametrize(
+    ("dialect", "text", "said", "calls"),
+    [
+        (HERMES, f"<tool_call>\n{CALL}\n</tool_call>", "", [PARIS]),
+        (HERMES, f"Let me see. <tool_call>{CALL}</tool_call>", "Let me see. ", [PARIS]),
+        (HERMES, f"<tool_call>{CALL}</tool_call>\n<tool_call>{CALL}</tool_call>", "", [PARIS, PARIS]),
+        (HERMES, f"<tool_call>{CALL}", "", [PARIS]),
+        (HERMES, '<tool_call>{"name": "ping"}</tool_call>', "", [("ping", {})]),
+        (HERMES, "<tool_call>not json</tool_call>", "<tool_call>not json</tool_call>", []),
+        (HERMES, '<tool_call>{"name": "rm"}</tool_call>', '<tool_call>{"name": "rm"}</tool_call>', []),
+        (HERMES, "a < b and <tool> is none", "a < b and <tool> is none", []),
+        (MISTRAL, f"[TOOL_CALLS] [{CALL}, {CALL}]", "", [PARIS, PARIS]),
+        (BARE, '{"name": "weather", "parameters": {"city": "Paris"}}', "", [PARIS]),
+        (BARE, '{"answer": 5}', '{"answer": 5}', []),
+        (BARE, "It is {good}.", "It is {good}.", []),
+        (BARE, "", "", []),
+    ],
+)
+def test_calls_are_told_from_text(dialect: Dialect, text: str, said: str, calls: list[tuple[str, Any]]) -> None:
+    assert read(dialect, [text]) == (said, calls)
+    assert read(dialect, list(text)) == (said, calls)
+
+
+@given(text=st.text("<tool_cal>x{", max_size=30), cut=st.integers(0, 30))
+def test_text_without_a_call_comes_through_unchanged(text: str, cut: int) -> None:
+    assert read(HERMES, [text[:cut], text[cut:]]) == (text, [])
+
+
+@pytest.mark.parametrize(
+    ("template", "dialect"), [("... <tool_call> ...", HERMES), ("[TOOL_CALLS]", MISTRAL), ("{{ messages }}", BARE)]
+)
+def test_the_template_tells_the_dialect(template: str, dialect: Dialect) -> None:
+    assert dialect_of(template) is dialect
+
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "city": {"enum": ["Paris", "Rome"]},
+                "days": {"type": "integer", "maximum": 9, "minimum": 1},
+            },
+            "required": ["city", "days"],
+            "additionalProperties": False,
+        },
+    },
+}
+PING = {"type": "function", "function": {"name": "ping", "parameters": {"type": "object", "maxProperties": 0}}}
+
+
+def request(choice: Any, **more: Any) -> dict[str, Any]:
+    messages = [{"role": "user", "content": "How is the weather?"}]
+    wants = {"temperature": 1.0, "max_tokens": 200, "parallel_tool_calls": False}
+    return {"messages": messages, "tools": [WEATHER, PING], "tool_choice": choice, **wants, **more}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_demanded_call_is_made_whatever_the_model_would_say(server: Server, seed: int) -> None:
+    status, body, _ = server.post(request("required", seed=seed))
+    assert status == 200, body
+    choice = body["choices"][0]
+    assert choice["finish_reason"] == "tool_calls"
+    assert choice["message"]["content"] is None
+    (call,) = choice["message"]["tool_calls"]
+    assert call["function"]["name"] in NAMES
+    json.loads(call["function"]["arguments"])
+
+
+def test_a_named_function_is_called_and_streamed_the_same(server: Server) -> None:
+    named = {"type": "function", "function": {"name": "weather"}}
+    whole = server.post(request(named, seed=1))[1]["choices"][0]["message"]["tool_calls"][0]["function"]
+    assert json.loads(whole["arguments"])["city"] in ("Paris", "Rome")
+    asked = request(named, seed=1)
+    messages = asked.pop("messages")
+    stream: Any = server.client().chat.completions.create(model="m", messages=messages, stream=True, **asked)
+    parts = [chunk.choices[0] for chunk in stream]
+    (call,) = [call for part in parts for call in part.delta.tool_calls or []]
+    assert (call.index, call.function.name, call.function.arguments) == (0, whole["name"], whole["arguments"])
+    assert "".join(part.delta.content or "" for part in parts) == ""
+    assert parts[-1].finish_reason == "tool_calls"
+
+
+def test_without_tools_or_with_none_nothing_is_read_as_a_call(server: Server) -> None:
+    for fields in ({"tools": None, "tool_choice": None}, {"tool_choice": "none"}):
+        status, body, _ = server.post(request("none", seed=1) | fields | {"max_tokens": 5})
+        assert status == 200
+        assert "tool_calls" not in body["choices"][0]["message"]
+
+
+def test_the_results_of_calls_go_back_to_the_model(server: Server) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Rome"}'}}
+    messages = [
+        {"role": "user", "content": "How is the weather?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "sunny"},
+    ]
+    assert server.post(request("auto", messages=messages, max_tokens=3))[0] == 200
