@@ -29,6 +29,8 @@ def disturb(text: str, language: str, category: str, rng: random.Random) -> str:
             text = rng.choice(frames()[f"before {language}"]) + text
         if rng.random() < 0.14:
             text += rng.choice(frames()[f"after {language}"])
+    if rng.random() < 0.7:
+        text = text.replace("parley", "Parley")  # wordings are written in lower case; people often write the name
     text = _shuffle_words(text, rng) if language == "en" else _drop_characters(text, rng)
     if rng.random() < 0.12:
         text = misspell(text, rng)

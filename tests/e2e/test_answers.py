@@ -21,7 +21,7 @@ def test_health(system: Running) -> None:
     assert httpx.get(f"{system.url}/health").json() == {"status": "ok"}
 
 
-@pytest.mark.parametrize("question", ["What is Parley?", "Parley 是什么？"])
+@pytest.mark.parametrize("question", ["What can you do?", "Parley 是什么？"])
 def test_the_openai_client_gets_an_answer_about_parley(client: OpenAI, question: str) -> None:
     response = client.responses.create(model="default", input=question)
     assert response.status == "completed"

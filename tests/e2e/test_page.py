@@ -37,14 +37,14 @@ def ask(page: Page, text: str) -> None:
 
 
 def test_a_question_typed_into_the_page_is_answered_and_outlives_a_reload(page: Page) -> None:
-    ask(page, "What is Parley?")
-    expect(page.locator(".question").last).to_contain_text("What is Parley?")
+    ask(page, "What can you do?")
+    expect(page.locator(".question").last).to_contain_text("What can you do?")
     answer = page.locator(".answer .markdown")
     expect(answer).to_contain_text("Parley", timeout=30_000)
     said = answer.inner_text()
     page.reload()
     expect(page.locator(".answer .markdown")).to_have_text(said)
-    expect(page.locator("#list")).to_contain_text("What is Parley?")
+    expect(page.locator("#list")).to_contain_text("What can you do?")
 
 
 def test_two_conversations_stay_apart(page: Page) -> None:
