@@ -16,7 +16,9 @@ from urllib.parse import parse_qs
 LEDGER_PATH = "/_parley/requests"
 
 # botocore ends its User-Agent with "Botocore/<version>" and then what Config(user_agent_extra=...) gave.
-_CALLER = re.compile(r"Botocore/\S+\s+(.+)$")
+_CALLER = re.compile(r"Botocore/\S+(\s.+)$")
+# Powertools, where it is imported, signs every client of its process behind that.
+_POWERTOOLS = re.compile(r"\s*PT/\S+ PTEnv/\S+")
 _SCOPE = re.compile(r"Credential=[^/]+/\d+/([^/]+)/([^/]+)/aws4_request")
 
 
@@ -46,7 +48,7 @@ def read_wire_request(method: str, path: str, query: str, headers: Mapping[str, 
         operation = "InvokeEndpointAsync"
     if not operation and service in {"s3", "unknown"}:
         service, operation = "s3", _s3_operation(method, path, query, headers)
-    return WireRequest(service, operation or "unknown", caller.group(1).strip() if caller else "", region)
+    return WireRequest(service, operation or "unknown", _POWERTOOLS.sub("", caller.group(1)).strip() if caller else "", region)
 
 
 def _s3_operation(method: str, path: str, query: str, headers: Mapping[str, str]) -> str:

@@ -67,7 +67,7 @@ def test_it_answers_without_a_system_prompt_and_with_an_unseen_one(
     ("text", "language", "intent"),
     [
         ("hello", "en", "greet"),
-        ("HI", "en", "greet"),
+        ("Hi!", "en", "greet"),
         ("what can you do", "en", "capabilities"),
         ("what is parley", "en", "what_is_parley"),
         ("wich channels do you suport", "en", "channels"),

@@ -65,7 +65,7 @@ class Histories(RuleBasedStateMachine):
         self.world.die_at = None
         # The window that the design names: the channel took the piece, and the mark was not made.
         if self.world.death in ("after channel.send", "before table.sent"):
-            self.windows[self.world.platform.sent[-1][0]] += 1
+            self.windows[self.world.last_sent_to] += 1
         self.world.death = ""
 
     @rule(

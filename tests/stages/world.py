@@ -137,6 +137,7 @@ class World:
         self.steps: list[str] = []
         self.die_at: tuple[int, str] | None = None
         self.death = ""
+        self.last_sent_to = ""
         self.sqs = Sqs(lambda: self.now)
         self.sqs.create("inbox-dead.fifo")
         self.sqs.create("outbox-dead.fifo")
@@ -181,6 +182,7 @@ class World:
         if self.die_at == (len(self.steps), side):
             self.die_at = None
             self.death = f"{side} {call}"
+            self.last_sent_to = self.platform.sent[-1][0] if self.platform.sent else ""
             raise Died(self.death)
 
     # -- what happens
