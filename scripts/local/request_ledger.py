@@ -48,7 +48,8 @@ def read_wire_request(method: str, path: str, query: str, headers: Mapping[str, 
         operation = "InvokeEndpointAsync"
     if not operation and service in {"s3", "unknown"}:
         service, operation = "s3", _s3_operation(method, path, query, headers)
-    return WireRequest(service, operation or "unknown", _POWERTOOLS.sub("", caller.group(1)).strip() if caller else "", region)
+    name = _POWERTOOLS.sub("", caller.group(1)).strip() if caller else ""
+    return WireRequest(service, operation or "unknown", name, region)
 
 
 def _s3_operation(method: str, path: str, query: str, headers: Mapping[str, str]) -> str:
