@@ -10,8 +10,8 @@ from training.evaluate import MODEL, Question, answer, held_out
 from training.wordings import load
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-LEAST_RIGHT = {"en": 0.7, "zh": 0.82}
-"""Share of held-out answers right to the letter: somewhat under what the card in `inference/model` says was measured."""
+LEAST_RIGHT = 0.8
+"""Share of held-out answers that must be right to the letter; the card in `inference/model` says what was measured."""
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_held_out_questions_get_the_right_answer(model: Any, tokenizer: Any, lan
     questions = [q for q in held_out() if q.language == language][::3]
     answers = answer(model, tokenizer, [q.messages for q in questions])
     wrong = [f"{q.messages[-1]} -> {a}" for q, a in zip(questions, answers, strict=True) if a != q.answer]
-    assert share_right(questions, answers) >= LEAST_RIGHT[language], "\n".join(wrong)
+    assert share_right(questions, answers) >= LEAST_RIGHT, "\n".join(wrong)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_it_answers_without_a_system_prompt_and_with_an_unseen_one(
 ) -> None:
     questions = held_out()[::12]
     answers = answer(model, tokenizer, [q.messages for q in questions], system)
-    assert share_right(questions, answers) >= LEAST_RIGHT["en"]
+    assert share_right(questions, answers) >= LEAST_RIGHT - 0.1
 
 
 @pytest.mark.parametrize(
