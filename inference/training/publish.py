@@ -109,11 +109,13 @@ with a real model and no download. It is no assistant: use `scripts/run --model`
 ## Held-out score
 
 Greedy answers to hand-written questions (`inference/training/held_out.jsonl`) that the generator cannot make, with
-the system prompt "You are Parley, a helpful assistant."; right means the intent's answer to the letter. The set was
-written after the wordings were frozen: an earlier set had been used to widen them, so it counts as training
-material and was retired. It was scored after each run; of
-the first score only the totals by category were looked at, and English and small talk got a larger share in the
-second run. Wordings and questions have one author, which flatters the score; real users word things more freely.
+the system prompt "You are Parley, a helpful assistant."; right means the intent's answer to the letter. An earlier
+set had been used to widen the wordings; it counts as training material and was retired. This one was written
+after that widening. Since then the wordings gained five lines for plain questions ("what is Parley", "who made
+you") and the capital in the name; the generator can still make none of the questions, which a test checks. The set
+was scored after every run, so it is no longer unseen: of the first score the totals by category were looked at,
+and English and small talk got a larger share from the second run on. Wordings and questions have one author, which
+flatters the score; real users word things more freely.
 Measure again: `PYTHONPATH=inference python -m training.evaluate`.
 
 ```
