@@ -1,0 +1,138 @@
+"""What the stack is, read from its template as SAM and as plain CloudFormation: valid, idle at nothing, closed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cfnlint.api import lint
+
+from scripts.deployment.package import Package
+
+Json = dict[str, Any]
+
+BILLED_WHILE_IDLE = re.compile(
+    r"AWS::(EC2::(NatGateway|Instance|VPCEndpoint|EIP)|ElasticLoadBalancing.*|RDS::.*|OpenSearch.*|Elasticsearch::.*"
+    r"|Kendra::.*|ElastiCache::.*|MSK::.*|Kinesis::Stream|EKS::.*|ECS::Service|Redshift.*|DocDB::.*|Neptune::.*|DAX::.*"
+    r"|Bedrock::ProvisionedModel.*|SageMaker::NotebookInstance|Transfer::Server|KMS::Key|SecretsManager::Secret"
+    r"|WAFv2::WebACL|Lambda::(Version|Alias))"
+)
+
+
+def values(node: Any, name: str) -> Iterator[Any]:
+    """Every value under this name, at any depth."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == name:
+                yield value
+            yield from values(value, name)
+    elif isinstance(node, list):
+        for entry in node:
+            yield from values(entry, name)
+
+
+def of_type(template: Json, kind: str) -> dict[str, Json]:
+    """The properties of every resource of a type, by its name."""
+    return {name: r["Properties"] for name, r in template["Resources"].items() if r["Type"] == kind}
+
+
+def faults(template: str) -> list[str]:
+    """What cfn-lint calls an error or a warning, in any partition; its informational advice is left out."""
+    found = lint(template, regions=["eu-west-1", "us-east-1", "cn-north-1", "us-gov-west-1"])
+    return [str(match) for match in found if match.rule.id[0] in "EW"]
+
+
+def test_the_sam_template_is_valid(package: Package) -> None:
+    assert faults((package.folder / "template.json").read_text()) == []
+
+
+def test_what_cloudformation_gets_is_valid(translated: Json) -> None:
+    assert faults(json.dumps(translated)) == []
+
+
+def test_the_linter_that_judges_it_can_say_no(translated: Json) -> None:
+    broken = json.loads(json.dumps(translated))
+    broken["Resources"]["Inbox"]["Properties"]["VisibilityTimeout"] = 50_000
+    broken["Resources"]["Table"]["Properties"]["KeySchema"][0]["AttributeName"] = "nobody"
+    assert len(faults(json.dumps(broken))) >= 2
+
+
+def test_nothing_in_the_stack_is_billed_by_the_hour_while_nobody_talks(translated: Json) -> None:
+    kinds = {resource["Type"] for resource in translated["Resources"].values()}
+    assert not {kind for kind in kinds if BILLED_WHILE_IDLE.fullmatch(kind)}
+    assert not list(values(translated, "ProvisionedConcurrencyConfig"))
+    assert not list(values(translated, "ProvisionedThroughput"))
+    assert list(values(translated, "BillingMode")) == ["PAY_PER_REQUEST"]
+    assert not any(values(translated, "CacheClusterEnabled"))
+    (target,) = (
+        r for r in translated["Resources"].values() if r["Type"] == "AWS::ApplicationAutoScaling::ScalableTarget"
+    )
+    assert target["Properties"]["MinCapacity"] == 0
+    warm = target["Properties"]["ScheduledActions"]["Fn::If"]
+    assert warm[0] == "Warms", "a minimum above zero only where the owner sets a schedule"
+    assert translated["Parameters"]["WarmFrom"]["Default"] == translated["Parameters"]["WarmUntil"]["Default"] == ""
+
+
+def test_nothing_names_a_region_an_account_or_a_partition(template: Json) -> None:
+    text = json.dumps(template)
+    assert not re.search(r"arn:aws[a-z-]*:(?!kms:\[)", text), "arn:${AWS::Partition} serves China and GovCloud as well"
+    assert not re.search(r"\b[a-z]{2}(-gov)?-(north|south|east|west|central)[a-z]*-\d\b", text)
+    assert not re.search(r"\b\d{12}\b", text)
+    assert "amazonaws.com.cn" not in text
+
+
+def test_what_is_stored_is_encrypted_closed_and_expires(template: Json) -> None:
+    resources = template["Resources"]
+    bucket = resources["Bucket"]["Properties"]
+    assert all(bucket["PublicAccessBlockConfiguration"].values())
+    assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert bucket["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"] <= 7
+    (statement,) = resources["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Effect"] == "Deny"
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    table = resources["Table"]
+    assert table["DeletionPolicy"] == "Retain"
+    assert table["Properties"]["DeletionProtectionEnabled"]
+    assert table["Properties"]["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
+    assert table["Properties"]["TimeToLiveSpecification"]["Enabled"]
+    for name, queue in of_type(template, "AWS::SQS::Queue").items():
+        assert queue["SqsManagedSseEnabled"]["Fn::If"][2] is True, name
+    for name, topic in of_type(template, "AWS::SNS::Topic").items():
+        assert topic["KmsMasterKeyId"]["Fn::If"][2] == "alias/aws/sns", name
+    for name, group in of_type(template, "AWS::Logs::LogGroup").items():
+        assert "RetentionInDays" in group, name
+
+
+def test_the_endpoint_notifies_with_the_answer_and_scales_from_zero(template: Json) -> None:
+    resources = template["Resources"]
+    configured = resources["EndpointConfig"]["Properties"]["AsyncInferenceConfig"]
+    notified = configured["OutputConfig"]["NotificationConfig"]
+    assert notified["SuccessTopic"] == {"Ref": "ModelSucceeded"}
+    assert notified["ErrorTopic"] == {"Ref": "ModelFailed"}
+    assert len(notified["IncludeInferenceResponseIn"]) == 2
+    alarm = resources["WaitingForTheModel"]["Properties"]
+    assert (alarm["MetricName"], alarm["Threshold"]) == ("HasBacklogWithoutCapacity", 1)
+    assert alarm["AlarmActions"] == [{"Ref": "WakeUp"}]
+    assert resources["Endpoint"]["Properties"]["RetainAllVariantProperties"] is True
+
+
+def test_each_function_has_a_role_log_group_and_trace_of_its_own(template: Json) -> None:
+    functions = {
+        n: r["Properties"] for n, r in template["Resources"].items() if r["Type"] == "AWS::Serverless::Function"
+    }
+    roles = [json.dumps(properties["Role"]) for properties in functions.values()]
+    groups = [properties["LoggingConfig"]["LogGroup"]["Ref"] for properties in functions.values()]
+    assert len(set(roles)) == len(set(groups)) == len(functions)
+    assert all(properties["Tracing"] == "Active" for properties in functions.values())
+
+
+@pytest.mark.parametrize("policy", sorted(Path(__file__).parents[2].glob("chalice-app/.chalice/policy-*.json")))
+def test_no_function_may_pass_a_role_or_touch_more_than_it_names(policy: Path) -> None:
+    for statement in json.loads(policy.read_text())["Statement"]:
+        assert not [action for action in statement["Action"] if "*" in action or action.startswith("iam:")]
+        if "*" in statement["Resource"]:
+            assert {action.partition(":")[0] for action in statement["Action"]} == {"xray"}, "X-Ray knows no resources"
