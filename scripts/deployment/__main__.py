@@ -1,52 +1,98 @@
-"""Write Parley's stack as CloudFormation, with every artefact that it names, into a folder.
+"""Put Parley into your AWS account, or bring what is there up to date.
 
-Touches neither AWS nor the network. The folder is what `aws cloudformation package` and `deploy` take.
+Everything is one CloudFormation stack, parley-STAGE. What would change is shown and made once you agree. A run that
+dies or fails can be run again. With --package nothing is deployed: the folder gets the template (SAM) and every
+artefact that it names, without touching AWS or the network.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.deployment.layers import MissingPackage
-from scripts.deployment.package import TooLarge, report, write_package
-from scripts.deployment.template import PackagingFailed
+from scripts.deployment.account import identify, open_session
+from scripts.deployment.arguments import add_place, explain, say
+from scripts.deployment.deploy import Deployer, Wishes, describe
+from scripts.deployment.package import report, write_package
+from scripts.deployment.stack import Plan
 
-STAGE = re.compile(r"[a-z][a-z0-9-]{0,15}")
+PROGRAM = "deploy"
+SIGNS = {"Add": "+", "Modify": "~", "Remove": "-", "Import": "+", "Dynamic": "~"}
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The exit status: 0, or 2 with one line that says what to do."""
-    parser = argparse.ArgumentParser(prog="scripts/deploy", description=__doc__)
-    parser.add_argument("--stage", type=_stage, default="prod", help="names the stack: parley-STAGE (default: prod)")
-    parser.add_argument("--package", type=Path, required=True, metavar="DIR", help="folder to write")
-    parser.add_argument("--architecture", choices=["arm64", "x86_64"], default="arm64", help="of the functions")
-    parser.add_argument("--json", action="store_true", help="print what was made as JSON")
-    options = parser.parse_args(arguments)
-    try:
-        package = write_package(options.package.absolute(), options.architecture, _say)
-    except (PackagingFailed, MissingPackage, TooLarge, OSError) as error:
-        print(f"deploy: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    print(report(package, options.json))
+    """The exit status: 0; 1 when the owner did not agree, or there is drift; 2 with one line that says what to do."""
+    options = _parser().parse_args(arguments)
+    with explain(PROGRAM) as outcome:
+        if options.package is not None:
+            print(report(write_package(options.package.absolute(), options.architecture, _say), options.json))
+        else:
+            outcome.status = _deploy(options)
+    return outcome.status
+
+
+def _deploy(options: argparse.Namespace) -> int:
+    parameters = dict(options.set) | ({"InstanceType": options.instance_type} if options.instance_type else {})
+    wishes = Wishes(options.stage, options.architecture, options.model, parameters)
+    session = open_session(options.region, options.profile)
+    deployer = Deployer(session, wishes, _say, lambda plan: _confirm(plan, options))
+    if options.drift:
+        identify(session)
+        found = deployer.stack.drift()
+        print(json.dumps(found) if options.json else "\n".join(found) or "no drift")
+        return 1 if found else 0
+    outputs = deployer.run()
+    if outputs is None:
+        return 0 if options.plan else 1
+    print(json.dumps(outputs) if options.json else describe(outputs))
     return 0
 
 
-def _stage(text: str) -> str:
-    if not STAGE.fullmatch(text):
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: a stage is at most 16 lower-case letters, digits and hyphens, and begins with a letter"
-        )
-    return text
+def _confirm(plan: Plan, options: argparse.Namespace) -> bool:
+    """Show the plan; whether to go on with it."""
+    for change in plan.changes:
+        made_anew = "  (made anew)" if change.replaced else ""
+        print(f"  {SIGNS.get(change.action, '?')} {change.resource} ({change.type}){made_anew}", file=sys.stderr)
+    if options.plan or options.yes:
+        return not options.plan
+    if not sys.stdin.isatty():
+        _say("nobody is here to agree; run it with --yes")
+        return False
+    answer = input(f"{len(plan.changes)} changes to parley-{options.stage}. Make them? [y/N] ")
+    return answer.strip().lower() in ("y", "yes")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scripts/deploy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add_place(parser)
+    add("--package", type=Path, metavar="DIR", help="write template and artefacts there, and deploy nothing")
+    add("--model", metavar="DIR_OR_S3", help="a model's folder or its s3://BUCKET/PREFIX/ (default: the embedded one)")
+    add("--instance-type", metavar="TYPE", help="what the model runs on (default: ml.g6.xlarge)")
+    add("--set", type=_pair, action="append", default=[], metavar="NAME=VALUE", help="a parameter of the template")
+    add("--architecture", choices=["arm64", "x86_64"], default="arm64", help="of the functions (default: arm64)")
+    add("--yes", action="store_true", help="agree to the plan beforehand")
+    add("--plan", action="store_true", help="show what would change, and change nothing")
+    add("--drift", action="store_true", help="show what was changed behind the stack's back; 1 if anything was")
+    add("--json", action="store_true", help="print results as JSON")
+    return parser
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not (sign and re.fullmatch(r"[A-Za-z0-9]+", name)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=VALUE")
+    return name, value
 
 
 def _say(text: str) -> None:
-    print(f"deploy: {text}", file=sys.stderr, flush=True)
+    say(PROGRAM, text)
 
 
 if __name__ == "__main__":

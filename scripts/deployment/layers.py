@@ -12,13 +12,10 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 from scripts.deployment.archives import write_archive
+from scripts.deployment.failures import MissingPackage
 
 COMPILED = (".so", ".pyd", ".dylib")
 UNUSED = re.compile(r"(^|/)(__pycache__|tests?|examples)/")
-
-
-class MissingPackage(LookupError):
-    """A package of the layer is not installed here; the text says which, and what to do."""
 
 
 def write_parley_layer(target: Path, layers: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.deployment.archives import fingerprint, unpacked_bytes, write_archive
+from scripts.deployment.failures import TooLarge
 from scripts.deployment.layers import write_packages_layer, write_parley_layer
 from scripts.deployment.template import write_template
 
@@ -21,10 +22,6 @@ MOST_BYTES = 40_000_000
 
 IMAGE_SOURCES = ("inference", "constraints.txt")
 NOT_IN_THE_IMAGE = {"__pycache__", "work"}
-
-
-class TooLarge(Exception):
-    """Code and layers are more than the budget; the text says by how much."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from scripts.deployment.failures import PackagingFailed
+
 Json = dict[str, Any]
 
 PARTS = ("resources.json", "functions.json", "model.json")
@@ -24,10 +26,6 @@ CONFIGURED_STAGE = "prod"
 RUNTIME = "python3.12"
 
 POINTER = ("Ref", "Fn::")
-
-
-class PackagingFailed(Exception):
-    """Chalice could not package the app; the text says why."""
 
 
 def merge(under: Any, over: Any) -> Any:

@@ -13,7 +13,8 @@ import pytest
 
 from scripts.deployment.__main__ import main
 from scripts.deployment.archives import fingerprint
-from scripts.deployment.layers import MissingPackage, installed
+from scripts.deployment.failures import MissingPackage
+from scripts.deployment.layers import installed
 from scripts.deployment.package import MOST_BYTES, Package, write_package
 
 ROOT = Path(__file__).parents[2]
