@@ -81,8 +81,11 @@ class Outbox(Protocol):
     def put(self, outgoing: Outgoing) -> None:
         """Queue it; ordered within its conversation."""
 
-    def bury(self, outgoing: Outgoing, reason: str) -> None:
-        """Keep it in the dead-letter queue, with the reason: it cannot be delivered now, and may be replayed."""
+    def bury(self, outgoing: Outgoing, reason: str, attempt: int) -> None:
+        """Keep it in the dead-letter queue, with the reason: it cannot be delivered now, and may be replayed.
+
+        Each `attempt` at its delivery is buried once: one that was replayed, and failed again, is kept again.
+        """
 
 
 class Conversations(Protocol):

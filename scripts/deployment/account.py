@@ -35,9 +35,7 @@ def open_session(region: str | None, profile: str | None) -> boto3.Session:
     try:
         session = boto3.Session(region_name=region, profile_name=profile)
     except ProfileNotFound:
-        raise BadAccount(
-            f"there is no profile {profile!r}; see 'aws configure list-profiles'"
-        ) from None
+        raise BadAccount(f"there is no profile {profile!r}; see 'aws configure list-profiles'") from None
     if not session.region_name:
         raise BadAccount("no region is set; give --region, or set AWS_DEFAULT_REGION")
     return session

@@ -6,7 +6,6 @@ Knows the names of parameters and fields, not what they are for.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+
+from parley.aws.callers import key_item
 
 BOT = "default"
 CHANNELS = ("slack", "telegram")
@@ -65,14 +66,5 @@ def keep_signing_key(data: Path) -> str:
 
 def write_api_key(session: boto3.Session, table: str, key: str) -> None:
     """Put the item that lets ``key`` in as caller "local"; only the key's SHA-256 is stored."""
-    digest = hashlib.sha256(key.encode()).hexdigest()
-    session.client("dynamodb").put_item(
-        TableName=table,
-        Item={
-            "pk": {"S": f"KEY#{digest}"},
-            "sk": {"S": "KEY"},
-            "caller": {"S": "local"},
-            "name": {"S": "scripts/run"},
-            "created": {"N": str(int(time.time()))},
-        },
-    )
+    item = key_item(key, "local", "scripts/run", time.time())
+    session.client("dynamodb").put_item(TableName=table, Item=item)

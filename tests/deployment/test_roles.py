@@ -6,11 +6,8 @@ judged against the function's policy by moto's policy evaluation.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import re
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,10 +19,10 @@ from moto.iam.access_control import IAMPolicy, PermissionResult
 from scripts.local.lambda_context import ACCOUNT
 from tests.channels.platforms import Answer, SlackApi
 from tests.deployment.recorded_system import REGION, Call, RecordedSystem, recorded_system
+from tests.deployment.slack_user import SECRETS, TOKEN, say
 
 POLICIES = Path(__file__).parents[2] / "chalice-app" / ".chalice"
 FUNCTIONS = ("api_handler", "think", "reply", "deliver", "sweep")
-SIGNING_SECRET, TOKEN = "signing-secret-of-the-tests", "xoxb-of-the-tests"
 
 MADE_BY_LAMBDA = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "logs:CreateLogStream",
                   "logs:PutLogEvents", "xray:PutTraceSegments", "xray:PutTelemetryRecords"}  # fmt: skip
@@ -46,7 +43,7 @@ Access = tuple[str, str, str]
 def accesses() -> Iterator[tuple[set[Access], dict[str, str]]]:
     """What every function did to what over messages on Slack, the API and the page; and the resources' ARNs."""
     with pytest.MonkeyPatch.context() as patch, mock_aws(), SlackApi(TOKEN) as slack:
-        secrets = {"SLACK_SIGNING_SECRET": SIGNING_SECRET, "SLACK_BOT_TOKEN": TOKEN, "SLACK_API_URL": slack.url}
+        secrets = {**SECRETS, "SLACK_API_URL": slack.url}
         with recorded_system(patch, secrets, PARLEY_WAIT_SECONDS="0") as system:
             live(system, slack)
             arns = {name: resource.arn for name, resource in system.deployment.resources.items()}
@@ -129,17 +126,6 @@ def api_and_page(system: RecordedSystem) -> None:
     assert system.http("POST", f"{place}/cancel", headers=visitor).status == 200
     system.work("think", "Inbox")
     assert system.http("DELETE", place, headers=visitor).status == 200
-
-
-def say(system: RecordedSystem, text: str) -> None:
-    """A user writes on Slack, in one thread."""
-    number = f"17.{len(system.calls):06}"
-    event = {"type": "message", "channel": "C1", "user": "U1", "text": text, "ts": number, "thread_ts": "17.0"}
-    body = json.dumps({"type": "event_callback", "team_id": "T1", "event_id": number, "event": event}).encode()
-    stamp = str(int(time.time()))
-    mac = hmac.new(SIGNING_SECRET.encode(), f"v0:{stamp}:".encode() + body, hashlib.sha256).hexdigest()
-    signed = {"X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": f"v0={mac}"}
-    assert system.http("POST", "/webhooks/slack/default", body, signed).status == 200
 
 
 def touched(call: Call, system: RecordedSystem) -> Iterator[Access]:

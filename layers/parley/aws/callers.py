@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -10,6 +11,10 @@ from botocore.exceptions import ClientError
 from parley.errors import TooManyRequests, Unauthorized
 
 REFUSAL = "Incorrect API key provided. Send a key of this deployment as 'Authorization: Bearer KEY'."
+
+
+LISTED = "KEYS"
+"""The `user` of every key's item: no channel's users are called so, theirs begin with the channel and a colon."""
 
 
 class StoredCallers:
@@ -40,7 +45,7 @@ class StoredCallers:
 
     def identify(self, key: str) -> str:
         """One read."""
-        item = self._client.get_item(TableName=self._table, Key=_key(key)).get("Item")
+        item = self._client.get_item(TableName=self._table, Key=_place(key_hash(key))).get("Item")
         if item is None:
             raise Unauthorized(REFUSAL)
         return str(item["caller"]["S"])
@@ -51,7 +56,7 @@ class StoredCallers:
         try:
             answer = self._client.update_item(
                 TableName=self._table,
-                Key=_key(key),
+                Key=_place(key_hash(key)),
                 UpdateExpression=update.replace("window", "#window"),
                 ConditionExpression=allowed.replace("window", "#window"),
                 ExpressionAttributeNames=names,
@@ -77,6 +82,48 @@ class _Refused(Exception):
         self.item = item
 
 
-def _key(key: str) -> dict[str, Any]:
-    """Looking a key up by its hash needs no comparison that could leak it: guessing means inverting SHA-256."""
-    return {"pk": {"S": f"KEY#{hashlib.sha256(key.encode(errors='replace')).hexdigest()}"}, "sk": {"S": "KEY"}}
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """What is kept of a key: its SHA-256 in hex digits, whose it is, what it is for, when it was made (epoch s)."""
+
+    hash: str
+    caller: str
+    name: str
+    created: float
+
+
+def key_hash(key: str) -> str:
+    """A key's SHA-256. Looking it up by that needs no comparison that could leak it: guessing means inverting it."""
+    return hashlib.sha256(key.encode(errors="replace")).hexdigest()
+
+
+def key_item(key: str, caller: str, name: str, created: float) -> dict[str, Any]:
+    """The item that lets a key in. Its `user` and `updated` put it into an index, so that keys can be listed."""
+    fields = {"caller": {"S": caller}, "name": {"S": name}, "created": {"N": repr(created)}}
+    return {**_place(key_hash(key)), **fields, "user": {"S": LISTED}, "updated": {"N": repr(created)}}
+
+
+def list_keys(client: Any, table: str) -> list[StoredKey]:
+    """All keys, the newest first; eventually consistent."""
+    pages = client.get_paginator("query").paginate(
+        TableName=table, IndexName="user-conversations", KeyConditionExpression="#user = :user", ScanIndexForward=False,
+        ExpressionAttributeNames={"#user": "user"}, ExpressionAttributeValues={":user": {"S": LISTED}},
+    )  # fmt: skip
+    found = [entry["pk"]["S"] for page in pages for entry in page["Items"]]
+    items = (client.get_item(TableName=table, Key={"pk": {"S": pk}, "sk": {"S": "KEY"}}).get("Item") for pk in found)
+    return [
+        StoredKey(
+            item["pk"]["S"].removeprefix("KEY#"), item["caller"]["S"], item["name"]["S"], float(item["created"]["N"])
+        )
+        for item in items
+        if item is not None
+    ]
+
+
+def remove_key(client: Any, table: str, hash: str) -> None:
+    """Let a key in no more: the next request with it is refused."""
+    client.delete_item(TableName=table, Key=_place(hash))
+
+
+def _place(hash: str) -> dict[str, Any]:
+    return {"pk": {"S": f"KEY#{hash}"}, "sk": {"S": "KEY"}}

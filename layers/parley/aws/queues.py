@@ -41,11 +41,12 @@ class SqsOutbox:
         """Send it."""
         _send(self._client, self._url, write_outbox(outgoing), outgoing.conversation, outgoing.name)
 
-    def bury(self, outgoing: Outgoing, reason: str) -> None:
+    def bury(self, outgoing: Outgoing, reason: str, attempt: int) -> None:
         """Send the same record to the dead-letter queue, with the reason as an attribute."""
         attributes = {"reason": {"DataType": "String", "StringValue": reason[:1000] or "unknown"}}
         body = write_outbox(outgoing)
-        _send(self._client, self._dead_letters_url, body, outgoing.conversation, outgoing.name, attributes)
+        name = f"{outgoing.name} {attempt}"
+        _send(self._client, self._dead_letters_url, body, outgoing.conversation, name, attributes)
 
     def delay(self, receipt: str, seconds: float) -> None:
         """Let a record that is being handled come back after `seconds`, at most SQS's 12 hours."""

@@ -144,6 +144,21 @@ class Table:
             turn, "SET deadline = :deadline, tries = :tries", {"#open": "open"}, values, "attribute_exists(#open)"
         )
 
+    def reopen(self, conversation: str, number: int, deadline: float) -> bool:
+        """Owe once more what the channel would not take, until `deadline`; False when the turn ended otherwise.
+
+        For the owner who replays a dead letter: no stage does this.
+        """
+        turn = self.turn(conversation, number)
+        if turn is None or turn.status not in (TurnStatus.UNDELIVERABLE, TurnStatus.FAILED):
+            return False
+        status = TurnStatus.ANSWERED if turn.status is TurnStatus.UNDELIVERABLE else turn.status
+        values = {":status": status, ":was": turn.status, ":yes": "1", ":deadline": deadline, ":tries": turn.tries + 1}
+        expression = "SET #status = :status, #open = :yes, deadline = :deadline, tries = :tries"
+        names = {"#status": "status", "#open": "open"}
+        self._update_turn(turn, expression, names, values, "#status = :was AND attribute_not_exists(#open)")
+        return True
+
     def forget(self, conversation: str) -> None:
         """Delete messages, turns and state, page by page; marks hold no text and stay."""
         while found := self._query(conversation, "MSG#", "TURN#~", 25):

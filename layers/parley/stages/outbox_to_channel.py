@@ -57,7 +57,7 @@ def _send_or_bury(outgoing: Outgoing, turn: Turn, now: float, ports: Ports) -> N
 
 def bury(outgoing: Outgoing, turn: Turn, reason: str, now: float, ports: Ports) -> None:
     """Give up: keep the message where it can be replayed from, and end the turn."""
-    ports.outbox.bury(outgoing, reason)
+    ports.outbox.bury(outgoing, reason, turn.tries)
     ports.conversations.undeliverable(turn, reason, now)
     ports.telemetry.count("Undeliverable")
     ports.telemetry.warn("undeliverable", turn=outgoing.turn, reason=reason)

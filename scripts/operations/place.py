@@ -1,0 +1,87 @@
+"""Where a deployment's parts are: found by its stage, in an account or in the emulator of scripts/run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+from scripts.deployment.failures import BadStack
+
+LOCAL = "local"
+"""The stage that stands for scripts/run, whose resources are named as in a stack called `parley`."""
+
+QUEUES = {"inbox": ".fifo", "replies": "", "outbox": ".fifo"}
+
+
+@dataclass(frozen=True)
+class Queue:
+    """One of the three queues and its dead-letter queue: their addresses."""
+
+    name: str
+    url: str
+    dead_letters_url: str
+
+    @property
+    def fifo(self) -> bool:
+        """Whether it keeps its groups' order."""
+        return bool(QUEUES[self.name])
+
+
+class Place:
+    """A deployment, looked up part by part when a part is asked for. Raises BadStack where there is none."""
+
+    def __init__(self, session: boto3.Session, stage: str) -> None:
+        self.session = session
+        self.stack = "parley" if stage == LOCAL else f"parley-{stage}"
+        self.secrets_path = f"/{self.stack}"
+        self._stage = stage
+
+    @cached_property
+    def outputs(self) -> dict[str, str]:
+        """The stack's outputs; for scripts/run, what they would be."""
+        if self._stage == LOCAL:
+            account = self.session.client("sts").get_caller_identity()["Account"]
+            return {"TableName": f"{self.stack}-Table", "BucketName": f"{self.stack}-bucket-{account}"}
+        try:
+            (found,) = self.session.client("cloudformation").describe_stacks(StackName=self.stack)["Stacks"]
+        except ClientError as error:
+            if "does not exist" in str(error):
+                raise self._missing() from None
+            raise
+        return {entry["OutputKey"]: entry["OutputValue"] for entry in found.get("Outputs") or []}
+
+    @property
+    def table(self) -> str:
+        """The table's name."""
+        return self.outputs["TableName"]
+
+    @cached_property
+    def queues(self) -> list[Queue]:
+        """The three queues."""
+        client = self.session.client("sqs")
+        try:
+            return [
+                Queue(
+                    name,
+                    client.get_queue_url(QueueName=f"{self.stack}-{name}{suffix}")["QueueUrl"],
+                    client.get_queue_url(QueueName=f"{self.stack}-{name}-dead-letters{suffix}")["QueueUrl"],
+                )
+                for name, suffix in QUEUES.items()
+            ]
+        except client.exceptions.QueueDoesNotExist:
+            raise self._missing() from None
+
+    def client(self, service: str) -> Any:
+        """A boto3 client."""
+        return self.session.client(service)
+
+    def _missing(self) -> BadStack:
+        if self._stage == LOCAL:
+            return BadStack("scripts/run is not running at AWS_ENDPOINT_URL; its log folder says where its emulator is")
+        return BadStack(
+            f"there is no stack {self.stack} in {self.session.region_name}; check --stage and --region, or deploy it"
+        )

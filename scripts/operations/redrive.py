@@ -1,0 +1,191 @@
+"""List, show and replay dead letters: what the stages could not do, and what channels would not take.
+
+A letter that is replayed goes back to its queue and then leaves the dead-letter queue. Stages recognise what they did
+before, so a letter that is replayed twice does nothing twice. Message text is shown by `show` only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from parley.aws.table import Table
+from scripts.deployment.account import open_session
+from scripts.deployment.arguments import add_place, explain, say
+from scripts.operations.place import QUEUES, Place, Queue
+
+PROGRAM = "redrive"
+HIDDEN_SECONDS = 120
+"""How long a letter that is looked at stays hidden from others; it is shown again at once when the look is over."""
+
+OWED_SECONDS = 900.0
+"""How long the channel has to take a replayed answer before the sweep looks after it."""
+
+
+@dataclass(frozen=True)
+class Letter:
+    """One dead letter, received and not yet given back."""
+
+    queue: Queue
+    id: str
+    receipt: str
+    body: str
+    group: str
+    reason: str
+    sent: float
+    receives: int
+
+    def describe(self, whole: bool) -> dict[str, Any]:
+        """What a person wants to know of it; `whole` with its record."""
+        fields = self.record()
+        told = {
+            "id": self.id, "queue": self.queue.name, "reason": self.reason, "receives": self.receives,
+            "age_seconds": round(max(0.0, time.time() - self.sent)), "kind": fields.get("kind", "result"),
+            "conversation": fields.get("conversation"), "turn": fields.get("turn"), "trace": fields.get("trace"),
+        }  # fmt: skip
+        return told | ({"record": fields or self.body} if whole else {})
+
+    def record(self) -> dict[str, Any]:
+        """The record's fields; empty when it is no JSON object."""
+        try:
+            fields = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return {}
+        return fields if isinstance(fields, dict) else {}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The exit status: 0; 1 when there was no such letter; 2 with one line that says what to do."""
+    options = _parser().parse_args(arguments)
+    with explain(PROGRAM) as outcome:
+        place = Place(open_session(options.region, options.profile), options.stage)
+        client = place.client("sqs")
+        queues = [queue for queue in place.queues if options.queue in (None, queue.name)]
+        letters: list[Letter] = []
+        try:
+            for queue in queues:
+                letters += receive_all(client, queue)
+            outcome.status = {"list": _list, "show": _show, "replay": _replay}[options.command](place, letters, options)
+        finally:
+            give_back(client, letters)
+    return outcome.status
+
+
+def receive_all(client: Any, queue: Queue) -> Iterator[Letter]:
+    """Every letter of a dead-letter queue, each once; of one conversation the first ten, which hide the rest."""
+    seen: set[str] = set()
+    while True:
+        found = client.receive_message(
+            QueueUrl=queue.dead_letters_url, MaxNumberOfMessages=10, VisibilityTimeout=HIDDEN_SECONDS,
+            MessageSystemAttributeNames=["All"], MessageAttributeNames=["All"],
+        ).get("Messages", [])  # fmt: skip
+        fresh = [message for message in found if message["MessageId"] not in seen]
+        if not fresh:
+            return
+        for message in fresh:
+            seen.add(message["MessageId"])
+            attributes = message.get("Attributes", {})
+            reason = message.get("MessageAttributes", {}).get("reason", {}).get("StringValue")
+            yield Letter(
+                queue, message["MessageId"], message["ReceiptHandle"], message["Body"],
+                attributes.get("MessageGroupId", ""), reason or "failed every time it was tried",
+                float(attributes.get("SentTimestamp", 0)) / 1000, int(attributes.get("ApproximateReceiveCount", 1)),
+            )  # fmt: skip
+
+
+def replay(place: Place, letter: Letter) -> None:
+    """Send a letter back to its queue, then take it out of the dead-letter queue. Between the two it is in both.
+
+    What a channel would not take had ended its turn: that owes its answer again from now on.
+    """
+    client = place.client("sqs")
+    order: dict[str, Any] = {}
+    if letter.queue.fifo:
+        # a name of its own for each replay: the queue may still remember the first one's
+        order = {"MessageGroupId": letter.group, "MessageDeduplicationId": f"replay-{letter.id}-{letter.receives}"}
+    if letter.queue.name == "outbox":
+        outgoing = letter.record()
+        table = Table(place.client("dynamodb"), place.table, time.time)
+        table.reopen(str(outgoing.get("conversation")), int(outgoing.get("turn") or 0), time.time() + OWED_SECONDS)
+    client.send_message(QueueUrl=letter.queue.url, MessageBody=letter.body, **order)
+    client.delete_message(QueueUrl=letter.queue.dead_letters_url, ReceiptHandle=letter.receipt)
+
+
+def give_back(client: Any, letters: Sequence[Letter]) -> None:
+    """Let others see the letters again."""
+    for letter in letters:
+        client.change_message_visibility(
+            QueueUrl=letter.queue.dead_letters_url, ReceiptHandle=letter.receipt, VisibilityTimeout=0
+        )
+
+
+def _list(place: Place, letters: list[Letter], options: argparse.Namespace) -> int:
+    described = [letter.describe(whole=False) for letter in letters]
+    if options.json:
+        print(json.dumps(described))
+        return 0
+    for entry in described:
+        print(f"{entry['id']}  {entry['queue']:<8} {_age(entry['age_seconds']):>8}  {entry['kind']}: {entry['reason']}")
+    say(PROGRAM, f"{len(described)} dead letters" if described else "no dead letters")
+    return 0
+
+
+def _show(place: Place, letters: list[Letter], options: argparse.Namespace) -> int:
+    for letter in letters:
+        if letter.id == options.id:
+            print(json.dumps(letter.describe(whole=True), ensure_ascii=False, indent=None if options.json else 2))
+            return 0
+    return _unknown(options.id)
+
+
+def _replay(place: Place, letters: list[Letter], options: argparse.Namespace) -> int:
+    chosen = list(letters) if options.all else [letter for letter in letters if letter.id == options.id]
+    if not chosen and not options.all:
+        return _unknown(options.id)
+    for number, letter in enumerate(chosen, 1):
+        replay(place, letter)
+        letters.remove(letter)
+        say(PROGRAM, f"replayed {number} of {len(chosen)}: {letter.id} to the {letter.queue.name}")
+    replayed = [letter.id for letter in chosen]
+    print(json.dumps({"replayed": replayed}) if options.json else f"{len(replayed)} replayed")
+    return 0
+
+
+def _unknown(id: str) -> int:
+    say(PROGRAM, f"there is no dead letter {id} to be seen now; scripts/redrive list shows them")
+    return 1
+
+
+def _age(seconds: int) -> str:
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scripts/redrive", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="all dead letters, without their text")
+    commands.add_parser("show", help="one of them, whole").add_argument("id")
+    again = commands.add_parser("replay", help="send them back to their queues").add_mutually_exclusive_group(
+        required=True
+    )
+    again.add_argument("id", nargs="?")
+    again.add_argument("--all", action="store_true", help="every one")
+    for command in commands.choices.values():
+        add_place(command)
+        command.add_argument("--queue", choices=list(QUEUES), help="of this queue only")
+        command.add_argument("--json", action="store_true", help="print the result as JSON")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
