@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from scripts.deployment import watching
 from scripts.deployment.failures import PackagingFailed
 
 Json = dict[str, Any]
@@ -43,6 +44,7 @@ def write_template(app: Path, layers: Path, architecture: str, folder: Path) -> 
     extra: Json = {}
     for part in PARTS:
         extra = merge(extra, json.loads((configuration / part).read_text()))
+    extra = merge(extra, watching.resources())
     (configuration / "merged.json").write_text(json.dumps(extra))
     _package(copy, layers, folder / "chalice")
     template: Json = json.loads((folder / "chalice" / "sam.json").read_text())

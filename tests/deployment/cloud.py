@@ -138,6 +138,8 @@ def holds(condition: Any, conditions: Json, values: Mapping[str, Any]) -> bool:
     if condition is None:
         return True
     kind, of = next(iter(conditions[condition].items() if isinstance(condition, str) else condition.items()))
+    if kind == "Condition":
+        return holds(of, conditions, values)
     if kind == "Fn::Not":
         return not holds(of[0], conditions, values)
     if kind == "Fn::And":

@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 from cfnlint.api import lint
 
+from scripts.deployment import watching
 from scripts.deployment.package import Package
+
+ROOT = Path(__file__).parents[2]
 
 Json = dict[str, Any]
 
@@ -102,7 +105,8 @@ def test_what_is_stored_is_encrypted_closed_and_expires(template: Json) -> None:
     for name, queue in of_type(template, "AWS::SQS::Queue").items():
         assert queue["SqsManagedSseEnabled"]["Fn::If"][2] is True, name
     for name, topic in of_type(template, "AWS::SNS::Topic").items():
-        assert topic["KmsMasterKeyId"]["Fn::If"][2] == "alias/aws/sns", name
+        if name != "Alarms":  # which holds nothing that a user wrote, and CloudWatch may not use that key
+            assert topic["KmsMasterKeyId"]["Fn::If"][2] == "alias/aws/sns", name
     for name, group in of_type(template, "AWS::Logs::LogGroup").items():
         assert "RetentionInDays" in group, name
 
@@ -130,9 +134,45 @@ def test_each_function_has_a_role_log_group_and_trace_of_its_own(template: Json)
     assert all(properties["Tracing"] == "Active" for properties in functions.values())
 
 
-@pytest.mark.parametrize("policy", sorted(Path(__file__).parents[2].glob("chalice-app/.chalice/policy-*.json")))
+@pytest.mark.parametrize("policy", sorted(ROOT.glob("chalice-app/.chalice/policy-*.json")))
 def test_no_function_may_pass_a_role_or_touch_more_than_it_names(policy: Path) -> None:
     for statement in json.loads(policy.read_text())["Statement"]:
         assert not [action for action in statement["Action"] if "*" in action or action.startswith("iam:")]
         if "*" in statement["Resource"]:
             assert {action.partition(":")[0] for action in statement["Action"]} == {"xray"}, "X-Ray knows no resources"
+
+
+def test_the_dashboard_shows_metrics_that_the_functions_write(template: Json) -> None:
+    written = set(re.findall(r'count\(\s*"([A-Za-z]+)"|\("\w+", "(Tokens\w+)"\)', "\n".join(sources())))
+    names = {name for pair in written for name in pair if name}
+    shown = {name for _, _, metrics in watching.WIDGETS for namespace, name, _, _ in metrics if namespace == "Parley"}
+    alarmed = {name for alarm in watching.ALARMS for namespace, name, _ in alarm.metrics if namespace == "Parley"}
+    assert shown
+    assert (shown | alarmed) <= names
+
+
+def sources() -> list[str]:
+    return [file.read_text() for folder in ("layers", "chalice-app") for file in (ROOT / folder).rglob("*.py")]
+
+
+def test_the_dashboard_s_body_is_json_whatever_names_are_filled_in(template: Json) -> None:
+    text, names = template["Resources"]["Board"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    filled = re.sub(r"\$\{(\w+)\}", lambda found: f"<{found[1]}>" if found[1] in names else "?", text)
+    body = json.loads(filled)
+    assert len(body["widgets"]) == len(watching.WIDGETS)
+    assert "?" not in filled
+
+
+def test_the_dashboard_and_every_alarm_can_be_switched_off(template: Json) -> None:
+    for name, resource in template["Resources"].items():
+        alarm = resource["Type"] == "AWS::CloudWatch::Alarm" and name != "WaitingForTheModel"  # which starts the model
+        if alarm or resource["Type"] == "AWS::CloudWatch::Dashboard":
+            condition = json.dumps(template["Conditions"][resource["Condition"]])
+            assert '"on"' in condition, name
+
+
+def test_every_alarm_tells_the_owner_and_nobody_else(template: Json) -> None:
+    alarms = of_type(template, "AWS::CloudWatch::Alarm")
+    assert len(alarms) == len(watching.ALARMS) + 1
+    for name, alarm in alarms.items():
+        assert alarm["AlarmActions"] == [{"Ref": "WakeUp" if name == "WaitingForTheModel" else "Alarms"}]
