@@ -56,7 +56,7 @@ class RecordedSystem:
         self._wirings: dict[str, wiring.Wiring] = {}
         self.outside = boto3.Session(region_name=REGION)
         self.app = importlib.import_module("app")
-        self._gateway = Gateway(self.app.app, lambda: LambdaContext("api_handler", 29, 512, REGION))
+        self.gateway = Gateway(self.app.app, lambda: LambdaContext("api_handler", 29, 512, REGION))
 
     def record(self, params: Mapping[str, Any], model: Any, **_: Any) -> None:
         """botocore's hook: a call with these parameters is about to be made."""
@@ -69,7 +69,7 @@ class RecordedSystem:
         raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         request = HttpRequest(method, path, [("Content-Type", "application/json"), *given.items()], raw, "127.0.0.1")
         with self._as("api_handler"):
-            return self._gateway.handle(request)
+            return self.gateway.handle(request)
 
     def work(self, function: str, queue: str) -> int:
         """Hand what is in a queue to its function, as the event source does; how many records were finished."""
