@@ -40,7 +40,8 @@ def endpoint(name: str) -> tuple[str, str, Json]:
 class Alarm:
     """One alarm: the sum (or another statistic) of its metrics against a threshold, over `minutes`, `times` in a row.
 
-    With `share_of`, 100 times the sum over the sum of those.
+    With `share_of`, 100 times the sum over the sum of those. Those that are `usually` on have ten metrics together with
+    the alarm that starts the model: as many as are free.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Alarm:
     together: str = "SUM"
     share_of: list[tuple[str, str, Json]] = field(default_factory=list)
     condition: str = ""
+    usually: str = "on"
 
 
 ALARMS = (
@@ -65,16 +67,16 @@ ALARMS = (
         [queue("ApproximateAgeOfOldestMessage", name) for name in QUEUES], 300, 5, 2, "Maximum", "MAX",
     ),
     Alarm(
-        "ErrorRate", "More than one in twenty runs of the functions failed.",
-        [function("Errors", name) for name in FUNCTIONS], 5, 5, 3,
-        share_of=[function("Invocations", name) for name in FUNCTIONS],
+        "ErrorRate", "More than one in twenty requests of the API failed; what fails behind it ends as a dead letter.",
+        [function("Errors", "APIHandler")], 5, 5, 3, share_of=[function("Invocations", "APIHandler")],
     ),
     Alarm("OverdueTurns", "Turns passed their deadline: notifications get lost, or the model is too slow.",
           [own("OverdueTurns", "sweep")], 5, 15),
-    Alarm("FailedTurns", "Users were told that there is no answer.", [own("TurnsFailed", "reply")], 5, 15),
+    Alarm("FailedTurns", "Users were told that there is no answer.", [own("TurnsFailed", "reply")], 5, 15,
+          usually="off"),
     Alarm(
         "NoCapacity", "Requests have waited 20 minutes and no instance started: the type may be out of capacity.",
-        [endpoint("HasBacklogWithoutCapacity")], 1, 5, 4, "Minimum", condition="HasImage",
+        [endpoint("HasBacklogWithoutCapacity")], 1, 5, 4, "Minimum", condition="HasImage", usually="off",
     ),
 )  # fmt: skip
 
@@ -125,7 +127,7 @@ def resources() -> Json:
     }
     for alarm in ALARMS:
         switch = f"AlarmOn{alarm.name}"
-        parameters[switch] = _switch(f"The alarm: {alarm.says}")
+        parameters[switch] = _switch(f"The alarm: {alarm.says}", alarm.usually)
         wanted: Json = {"Fn::Equals": [{"Ref": switch}, "on"]}
         conditions[f"Has{switch}"] = (
             {"Fn::And": [wanted, {"Condition": alarm.condition}]} if alarm.condition else wanted
@@ -198,8 +200,8 @@ def _body() -> Json:
     return {"Fn::Sub": [json.dumps({"widgets": widgets}), names]}
 
 
-def _switch(text: str) -> Json:
-    return {"Type": "String", "Default": "on", "AllowedValues": ["on", "off"], "Description": text}
+def _switch(text: str, usually: str = "on") -> Json:
+    return {"Type": "String", "Default": usually, "AllowedValues": ["on", "off"], "Description": text}
 
 
 def _skip(check: str, why: str) -> Json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import itertools
 import json
 import time
 
@@ -12,10 +13,13 @@ from tests.deployment.recorded_system import RecordedSystem
 SIGNING_SECRET, TOKEN = "signing-secret-of-the-tests", "xoxb-of-the-tests"
 SECRETS = {"SLACK_SIGNING_SECRET": SIGNING_SECRET, "SLACK_BOT_TOKEN": TOKEN}
 
+NUMBERS = itertools.count(1)
+"""No two messages have the same time stamp, by which Slack names them."""
+
 
 def say(system: RecordedSystem, text: str) -> None:
     """A signed webhook, which must be taken."""
-    number = f"17.{len(system.calls):06}"
+    number = f"17.{next(NUMBERS):06}"
     event = {"type": "message", "channel": "C1", "user": "U1", "text": text, "ts": number, "thread_ts": "17.0"}
     body = json.dumps({"type": "event_callback", "team_id": "T1", "event_id": number, "event": event}).encode()
     stamp = str(int(time.time()))
