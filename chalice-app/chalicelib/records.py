@@ -24,6 +24,10 @@ from parley.stages.inbox_to_model import think
 from parley.stages.model_to_outbox import reply
 from parley.stages.outbox_to_channel import deliver
 from parley.stages.overdue_turns import sweep
+from parley.stages.running_costs import meter
+
+SWEEP_SECONDS = 60.0
+"""How often the schedule in app.py comes."""
 
 
 def inbox(event: Any) -> Any:
@@ -53,7 +57,10 @@ def outbox(event: Any) -> Any:
 def schedule(event: Any) -> None:
     """sweep(), once."""
     with wiring().telemetry.invocation("sweep", event.context):
-        sweep(f"sweep {event.to_dict().get('id', '')}", time.time(), wiring())
+        try:
+            meter(SWEEP_SECONDS, time.time(), wiring())
+        finally:  # what cannot be counted must not keep users waiting
+            sweep(f"sweep {event.to_dict().get('id', '')}", time.time(), wiring())
 
 
 def _each(stage: str, event: Any, fifo: bool, handle: Callable[[SQSRecord], None]) -> Any:

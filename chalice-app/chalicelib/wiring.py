@@ -19,8 +19,9 @@ from parley.channels.http import JsonPoster
 from parley.settings import Settings
 
 if TYPE_CHECKING:
+    from parley.domain.budget import Budget
     from parley.domain.turn import Patience
-    from parley.ports import Backend, Bots, Callers, Channel, Conversations, Inbox, Outbox, Secrets
+    from parley.ports import Backend, Bots, Callers, Channel, Conversations, Guard, Inbox, Outbox, Secrets
 
 CHANNELS = {"slack": "Slack", "telegram": "Telegram"}
 """Module in `parley.channels` and its class, for each platform."""
@@ -100,6 +101,24 @@ class Wiring:
         from parley.domain.turn import Patience
 
         return Patience(answer=self.settings.answer_seconds)
+
+    @cached_property
+    def budget(self) -> Budget:
+        """What the month may cost."""
+        from parley.domain.budget import Budget
+
+        return Budget(self.settings.budget_usd, self.settings.instance_usd)
+
+    @cached_property
+    def guard(self) -> Guard:
+        """What keeps it."""
+        from parley.aws.budget import StackGuard
+
+        settings = self.settings
+        return StackGuard(
+            client, self.secrets, time.time, endpoint=settings.endpoint, table=settings.table,
+            secrets_path=settings.secrets_path, most=settings.most_instances, topic=settings.alarms_topic,
+        )  # fmt: skip
 
     @property
     def signing_key(self) -> bytes:

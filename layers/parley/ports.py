@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:  # names in signatures only: receive must not pay for the classes of other stages at its start
     from parley.domain.bot import Bot
+    from parley.domain.budget import Budget, Level
     from parley.domain.conversation import Change, Conversation, EventMark
     from parley.domain.message import Cancel, Incoming, Message
     from parley.domain.turn import Ask, ModelReply, Outgoing, Patience, Turn
@@ -162,6 +163,31 @@ class Backend(Protocol):
         """Whether the model runs now; False when the next answer has to wait for a start. May be some seconds old."""
 
 
+class Guard(Protocol):
+    """What keeps the month's budget: it counts the model's instances, and can do without them."""
+
+    def closed(self, now: float) -> bool:
+        """Whether the budget is used up and the model rests. May be some minutes old."""
+
+    def resting(self) -> bool:
+        """Whether `close` was called and not `open` since, whatever the time."""
+
+    def instances(self) -> int:
+        """How many instances of the model run now."""
+
+    def add(self, month: str, seconds: float) -> tuple[float, Level]:
+        """The month's seconds of one instance, these added; and the level that its owner was told."""
+
+    def tell(self, month: str, level: Level, text: str) -> None:
+        """Tell the owner, and remember for this month that it was told."""
+
+    def close(self, until: float) -> None:
+        """Let no instance run until then (epoch seconds)."""
+
+    def open(self) -> None:
+        """Let instances run again."""
+
+
 class Callers(Protocol):
     """Who may use the HTTP API."""
 
@@ -227,3 +253,7 @@ class Ports(Protocol):
     def telemetry(self) -> Telemetry: ...
     @property
     def patience(self) -> Patience: ...
+    @property
+    def budget(self) -> Budget: ...
+    @property
+    def guard(self) -> Guard: ...

@@ -35,6 +35,14 @@ class Settings:
     """How long a request without `background` waits: under API Gateway's 29 s."""
     answer_seconds: float
     """How long a model call may take, waking included, before it is tried again or given up."""
+    budget_usd: float = 0.0
+    """What the model's instances may cost in a month; 0 is no limit."""
+    instance_usd: float = 0.0
+    """What an instance costs an hour."""
+    most_instances: int = 1
+    """How many may run at once while the budget lasts."""
+    alarms_topic: str = ""
+    """Where the owner is told; empty: nowhere."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Settings:
@@ -50,6 +58,10 @@ class Settings:
             requests_per_minute=int(_number(environment, "PARLEY_REQUESTS_PER_MINUTE", 600, 1, 1_000_000)),
             wait_seconds=_number(environment, "PARLEY_WAIT_SECONDS", 25, 0, 28),
             answer_seconds=_number(environment, "PARLEY_ANSWER_SECONDS", 1800, 1, 21_600),
+            budget_usd=_number(environment, "PARLEY_BUDGET_USD", 0, 0, 10_000_000),
+            instance_usd=_number(environment, "PARLEY_INSTANCE_USD", 0, 0, 1_000),
+            most_instances=int(_number(environment, "PARLEY_MOST_INSTANCES", 1, 1, 100)),
+            alarms_topic=environment.get("PARLEY_ALARMS_TOPIC", "").strip(),
         )
 
 

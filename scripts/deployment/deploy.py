@@ -24,6 +24,7 @@ from scripts.deployment.image import build_image, find_image
 from scripts.deployment.package import Package, write_package
 from scripts.deployment.stack import Plan, Stack
 from scripts.deployment.weights import check_folder, send_folder
+from scripts.operations.cost import load_prices
 
 DEFAULT_INSTANCE = "ml.g6.xlarge"
 
@@ -83,7 +84,7 @@ class Deployer:
     def _deploy(self, account: Account, package: Package) -> dict[str, str] | None:
         url = self._send(account, package)
         source = package.folder / "image-source.zip"
-        given = dict(self._wishes.parameters) | self._known(source)
+        given = self._priced() | self._known(source)
         if not self._change(url, given, ask=True):
             return None
         self._make_signing_key()
@@ -98,8 +99,14 @@ class Deployer:
             bucket = outputs["BucketName"]
             later["ModelUri"] = send_folder(self._session, bucket, Path(self._wishes.model), self._say)
         if later:
-            self._change(url, dict(self._wishes.parameters) | later, ask=False)
+            self._change(url, self._priced() | later, ask=False)
         return self.stack.outputs()
+
+    def _priced(self) -> dict[str, str]:
+        """The owner's parameters, and what the instance costs, unless they say it."""
+        parameters = dict(self._wishes.parameters)
+        price = load_prices()["instances_per_hour"].get(parameters.get("InstanceType", DEFAULT_INSTANCE))
+        return ({"InstanceUsdPerHour": str(price)} if price is not None else {}) | parameters
 
     def _known(self, source: Path) -> dict[str, str]:
         """What the first change can bring along: an image that was built before, a model that is in S3 already."""

@@ -22,7 +22,10 @@ from tests.deployment.recorded_system import REGION, Call, RecordedSystem, recor
 from tests.deployment.slack_user import SECRETS, TOKEN, say
 
 POLICIES = Path(__file__).parents[2] / "chalice-app" / ".chalice"
+TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:parley-alarms"
 FUNCTIONS = ("api_handler", "think", "reply", "deliver", "sweep")
+
+BUDGET = {"PARLEY_BUDGET_USD": "1", "PARLEY_INSTANCE_USD": "50", "PARLEY_ALARMS_TOPIC": TOPIC}
 
 MADE_BY_LAMBDA = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "logs:CreateLogStream",
                   "logs:PutLogEvents", "xray:PutTraceSegments", "xray:PutTelemetryRecords"}  # fmt: skip
@@ -44,7 +47,7 @@ def accesses() -> Iterator[tuple[set[Access], dict[str, str]]]:
     """What every function did to what over messages on Slack, the API and the page; and the resources' ARNs."""
     with pytest.MonkeyPatch.context() as patch, mock_aws(), SlackApi(TOKEN) as slack:
         secrets = {**SECRETS, "SLACK_API_URL": slack.url}
-        with recorded_system(patch, secrets, PARLEY_WAIT_SECONDS="0") as system:
+        with recorded_system(patch, secrets, PARLEY_WAIT_SECONDS="0", **BUDGET) as system:
             live(system, slack)
             arns = {name: resource.arn for name, resource in system.deployment.resources.items()}
             yield {access for call in system.calls for access in touched(call, system)}, arns
@@ -52,6 +55,7 @@ def accesses() -> Iterator[tuple[set[Access], dict[str, str]]]:
 
 def live(system: RecordedSystem, slack: SlackApi) -> None:
     """Everything that makes a function call AWS in a new way."""
+    system.outside.client("sns").create_topic(Name="parley-alarms")
     # a turn, and one that waits for it; the channel is busy at first, then takes the answer
     say(system, "hello")
     system.work("think", "Inbox")
@@ -88,6 +92,7 @@ def live(system: RecordedSystem, slack: SlackApi) -> None:
     system.work("deliver", "Outbox")
     overdue(system)
     api_and_page(system)
+    used_up(system)
 
 
 def overdue(system: RecordedSystem) -> None:
@@ -102,6 +107,14 @@ def overdue(system: RecordedSystem) -> None:
     for _ in range(4):
         system.pass_time(1800)
         system.sweep()
+
+
+def used_up(system: RecordedSystem) -> None:
+    """A month's budget is used up, and what comes then is answered with a notice."""
+    for _ in range(3):
+        system.sweep()
+    say(system, "hello?")
+    system.work("think", "Inbox")
 
 
 def api_and_page(system: RecordedSystem) -> None:
@@ -157,6 +170,10 @@ def touched(call: Call, system: RecordedSystem) -> Iterator[Access]:
         yield on(f"s3:{call.operation}", f"arn:aws:s3:::{sent['Bucket']}/{sent['Key']}")
     elif call.service == "ssm":
         yield on(f"ssm:{call.operation}", arn("ssm", f"parameter/{sent['Name'].lstrip('/')}"))
+    elif call.service == "sns":
+        yield on("sns:Publish", sent["TopicArn"])
+    elif call.service == "application-autoscaling":
+        yield on(f"{call.service}:{call.operation}", arn(call.service, "scalable-target/0123456789"))
     elif call.service in ("sagemaker", "sagemaker-runtime"):
         yield on(f"sagemaker:{call.operation}", arn("sagemaker", f"endpoint/{sent['EndpointName']}"))
     else:
@@ -177,6 +194,8 @@ def policy(function: str, arns: Mapping[str, str]) -> dict[str, Any]:
             return value
         if "Fn::GetAtt" in value:  # log groups are not made here
             return names.get(".".join(value["Fn::GetAtt"]), f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/parley")
+        if "Ref" in value:
+            return {"Alarms": TOPIC}[value["Ref"]]
         if "Fn::Sub" in value:
             return re.sub(r"\$\{([^}]+)\}", lambda found: names[found[1]], value["Fn::Sub"])
         return {name: resolve(entry) for name, entry in value.items() if name != "Condition"}

@@ -13,6 +13,7 @@ from typing import Any
 
 from parley.aws.queues import SqsInbox, SqsOutbox
 from parley.domain.bot import Bot
+from parley.domain.budget import Budget, Level
 from parley.domain.message import Cancel, Incoming
 from parley.domain.turn import Ask, ModelReply, Patience
 from parley.errors import ChannelBusy
@@ -129,6 +130,40 @@ class OneBot:
         return ["default"]
 
 
+@dataclass
+class MemoryGuard:
+    """A guard that keeps everything here; `running` instances are the test's to set."""
+
+    running: int = 0
+    until: float = 0.0
+    used: dict[str, float] = field(default_factory=dict)
+    levels: dict[str, Level] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
+
+    def closed(self, now: float) -> bool:
+        return now < self.until
+
+    def resting(self) -> bool:
+        return self.until > 0
+
+    def instances(self) -> int:
+        return 0 if self.resting() else self.running
+
+    def add(self, month: str, seconds: float) -> tuple[float, Level]:
+        self.used[month] = self.used.get(month, 0.0) + seconds
+        return self.used[month], self.levels.get(month, Level.OPEN)
+
+    def tell(self, month: str, level: Level, text: str) -> None:
+        self.levels[month] = level
+        self.told.append(text)
+
+    def close(self, until: float) -> None:
+        self.until = until
+
+    def open(self) -> None:
+        self.until = 0.0
+
+
 class World:
     """`Ports`, the queues behind them, and the pumps that carry records to the stages."""
 
@@ -151,6 +186,8 @@ class World:
         self.telemetry = Ledger()
         self.bots = OneBot()
         self.patience = PATIENCE
+        self.budget = Budget(limit=100.0, hourly=1.0)
+        self.guard = MemoryGuard()
 
     @cached_property
     def conversations(self) -> Any:

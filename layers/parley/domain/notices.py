@@ -11,6 +11,11 @@ _FAILED = {
     "zh": "抱歉，这条消息我没能回答。请稍后再试一次。",
 }
 
+_RESTING = {
+    "en": "Sorry, I am resting until the end of the month, and cannot answer before. Your message is kept.",
+    "zh": "抱歉，本月的额度已经用完，我要休息到月底，在那之前无法回答。你的消息已经保存。",
+}
+
 
 def language(text: str) -> str:
     """`zh` for a text with Chinese characters in it, else `en`."""
@@ -20,3 +25,8 @@ def language(text: str) -> str:
 def failed(text: str) -> str:
     """The notice for a turn that failed; `text` is what the user wrote."""
     return _FAILED[language(text)]
+
+
+def resting(text: str) -> str:
+    """The notice for a message that comes when the month's budget is used up."""
+    return _RESTING[language(text)]

@@ -13,6 +13,7 @@ from parley.aws.bots import StoredBots
 from parley.aws.queues import SqsInbox, SqsOutbox
 from parley.aws.telemetry import PowertoolsTelemetry
 from parley.backends.sagemaker_async import SagemakerAsync
+from parley.domain.budget import Budget
 from parley.domain.turn import Patience
 from parley.errors import TooManyRequests, Unauthorized
 from parley.settings import Settings
@@ -61,6 +62,14 @@ class FixedCallers:
         return caller
 
 
+class NoGuard:
+    """`Guard` of a deployment without a budget: the one method that it is asked for then."""
+
+    def closed(self, now: float) -> bool:
+        """Never."""
+        return False
+
+
 class StandInWiring:
     """What `chalicelib.wiring.Wiring` is, over the stand-ins. `secrets` come on top of a bot and a signing key."""
 
@@ -91,6 +100,8 @@ class StandInWiring:
         self.channels = wiring.StoredChannels(self.secrets)
         self.callers = FixedCallers(callers or {"key-a": "a", "key-b": "b"}, allowance)
         self.patience = Patience()
+        self.budget = Budget()
+        self.guard = NoGuard()
         self.signing_key = b"k" * 32
         self.settings = _settings(wait_seconds)
 

@@ -1,0 +1,108 @@
+"""The guard of the month's budget: instances counted in the table, the endpoint's most instances, a flag, a notice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from parley.domain.budget import Level
+from parley.ports import Secrets
+
+FLAG = "guard"
+KEPT_SECONDS = 400 * 24 * 3600
+"""How long a month's sum is kept: a year can be compared with the one before."""
+
+
+class StackGuard:
+    """`Guard` of one endpoint. `client` gives a boto3 client by its service's name."""
+
+    def __init__(
+        self,
+        client: Callable[[str], Any],
+        secrets: Secrets,
+        clock: Callable[[], float],
+        *,
+        endpoint: str,
+        table: str,
+        secrets_path: str,
+        most: int,
+        topic: str,
+    ) -> None:
+        self._client = client
+        self._secrets = secrets
+        self._clock = clock
+        self._endpoint = endpoint
+        self._table = table
+        self._flag = f"{secrets_path}/{FLAG}"
+        self._most = most
+        self._topic = topic
+
+    def closed(self, now: float) -> bool:
+        """Whether the model rests; what is known of it may be five minutes old."""
+        return now < self._until()
+
+    def resting(self) -> bool:
+        """Whether the flag is set, its time over or not."""
+        return self._until() > 0
+
+    def instances(self) -> int:
+        """How many run now; none where there is no endpoint."""
+        try:
+            described = self._client("sagemaker").describe_endpoint(EndpointName=self._endpoint)
+        except ClientError:
+            return 0
+        return sum(variant.get("CurrentInstanceCount", 0) for variant in described.get("ProductionVariants") or [])
+
+    def add(self, month: str, seconds: float) -> tuple[float, Level]:
+        """The month's seconds with these added, and what its owner was told. A minute without any is not written."""
+        if not seconds:
+            item = self._client("dynamodb").get_item(TableName=self._table, Key=_key(month)).get("Item", {})
+        else:
+            item = self._update(month, "ADD seconds :n SET expires = if_not_exists(expires, :expires)", {
+                ":n": {"N": repr(seconds)}, ":expires": {"N": repr(self._clock() + KEPT_SECONDS)},
+            })  # fmt: skip
+        return float(item.get("seconds", {"N": "0"})["N"]), Level(int(item.get("told", {"N": "0"})["N"]))
+
+    def tell(self, month: str, level: Level, text: str) -> None:
+        """Tell the owner, then note that it was told: a death between the two tells it twice."""
+        if self._topic:
+            self._client("sns").publish(TopicArn=self._topic, Subject=f"{self._endpoint}: budget", Message=text)
+        self._update(month, "SET told = :level", {":level": {"N": str(int(level))}})
+
+    def close(self, until: float) -> None:
+        """No instance until then: first the flag, by which users hear of it, then the endpoint."""
+        self._write({"until": until})
+        self._limit(0)
+
+    def open(self) -> None:
+        """As many instances as the stack allows: first the endpoint, then the flag."""
+        self._limit(self._most)
+        self._write({"until": 0})
+
+    def _until(self) -> float:
+        flag: Mapping[str, Any] = self._secrets.get(FLAG) or {}
+        until = flag.get("until", 0)
+        return float(until) if isinstance(until, int | float) else 0.0
+
+    def _write(self, flag: Mapping[str, Any]) -> None:
+        self._client("ssm").put_parameter(Name=self._flag, Value=json.dumps(flag), Type="String", Overwrite=True)
+
+    def _limit(self, most: int) -> None:
+        self._client("application-autoscaling").register_scalable_target(
+            ServiceNamespace="sagemaker", ScalableDimension="sagemaker:variant:DesiredInstanceCount",
+            ResourceId=f"endpoint/{self._endpoint}/variant/main", MinCapacity=0, MaxCapacity=most,
+        )  # fmt: skip
+
+    def _update(self, month: str, expression: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        answer: Mapping[str, Any] = self._client("dynamodb").update_item(
+            TableName=self._table, Key=_key(month), UpdateExpression=expression, ExpressionAttributeValues=dict(values),
+            ReturnValues="ALL_NEW",
+        )["Attributes"]  # fmt: skip
+        return answer
+
+
+def _key(month: str) -> dict[str, Any]:
+    return {"pk": {"S": f"METER#{month}"}, "sk": {"S": "METER"}}
