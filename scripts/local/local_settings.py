@@ -6,6 +6,7 @@ Knows the names of parameters and fields, not what they are for.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
@@ -15,8 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-
-from parley.aws.callers import key_item
 
 BOT = "default"
 CHANNELS = ("slack", "telegram")
@@ -65,6 +64,21 @@ def keep_signing_key(data: Path) -> str:
 
 
 def write_api_key(session: boto3.Session, table: str, key: str) -> None:
-    """Put the item that lets ``key`` in as caller "local"; only the key's SHA-256 is stored."""
-    item = key_item(key, "local", "scripts/run", time.time())
-    session.client("dynamodb").put_item(TableName=table, Item=item)
+    """Put the item that lets ``key`` in as caller "local"; only the key's SHA-256 is stored.
+
+    It is the item that ``scripts/keys`` makes, written without the application: the supervisor runs any.
+    """
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    created = str(int(time.time()))
+    session.client("dynamodb").put_item(
+        TableName=table,
+        Item={
+            "pk": {"S": f"KEY#{digest}"},
+            "sk": {"S": "KEY"},
+            "caller": {"S": "local"},
+            "name": {"S": "scripts/run"},
+            "created": {"N": created},
+            "user": {"S": "KEYS"},
+            "updated": {"N": created},
+        },
+    )
