@@ -25,6 +25,7 @@ from parley.stages.model_to_outbox import reply
 from parley.stages.outbox_to_channel import deliver
 from parley.stages.overdue_turns import sweep
 from parley.stages.running_costs import meter
+from parley.stages.waking_notice import tell_waking
 
 SWEEP_SECONDS = 60.0
 """How often the schedule in app.py comes."""
@@ -61,6 +62,7 @@ def schedule(event: Any) -> None:
             meter(SWEEP_SECONDS, time.time(), wiring())
         finally:  # what cannot be counted must not keep users waiting
             sweep(f"sweep {event.to_dict().get('id', '')}", time.time(), wiring())
+        tell_waking(time.time(), wiring())
 
 
 def _each(stage: str, event: Any, fifo: bool, handle: Callable[[SQSRecord], None]) -> Any:

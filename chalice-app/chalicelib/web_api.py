@@ -174,4 +174,5 @@ def _turn(turn: Turn) -> dict[str, Any]:
     state: str = turn.status
     if turn.status is TurnStatus.THINKING and not wiring().backend.awake():
         state = "waking"
-    return {"number": turn.number, "state": state, "error": turn.notice}
+    estimate = wiring().guard.estimate() if state == "waking" else None
+    return {"number": turn.number, "state": state, "error": turn.notice, "estimate": estimate}

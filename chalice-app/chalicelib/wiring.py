@@ -118,6 +118,7 @@ class Wiring:
         return StackGuard(
             client, self.secrets, time.time, endpoint=settings.endpoint, table=settings.table,
             secrets_path=settings.secrets_path, most=settings.most_instances, topic=settings.alarms_topic,
+            limited=settings.budget_usd > 0,
         )  # fmt: skip
 
     @property

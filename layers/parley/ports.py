@@ -131,6 +131,9 @@ class Conversations(Protocol):
     def postpone(self, turn: Turn, deadline: float) -> None:
         """Give an unsent turn's delivery until `deadline` (epoch seconds) and count one more try."""
 
+    def tell_once(self, turn: Turn) -> bool:
+        """Mark that the turn's user is told that the model is waking up; False when that was marked, or it is over."""
+
     def overdue(self, now: float, limit: int) -> list[tuple[str, int]]:
         """(conversation, turn) of at most `limit` open turns past their deadline; eventually consistent."""
 
@@ -183,6 +186,12 @@ class Guard(Protocol):
 
     def close(self, until: float) -> None:
         """Let no instance run until then (epoch seconds)."""
+
+    def woke(self, seconds: float, now: float) -> None:
+        """Remember how long a wake-up took, once for all the turns that waited for it."""
+
+    def estimate(self) -> float | None:
+        """How many seconds a wake-up takes, from the last ones; None before the first."""
 
     def open(self) -> None:
         """Let instances run again."""

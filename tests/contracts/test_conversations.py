@@ -236,3 +236,15 @@ def test_text_of_any_script_survives(table: Any, clock: Clock) -> None:
     text = "naïve 你好 🧪 \u202eرتل\n\t\\\"'"
     accept(table, "e1", clock, text=text)
     assert table.message(ID, 1).text == text
+
+
+def test_a_user_is_told_of_the_waking_model_once_and_while_the_turn_waits(table: Any, clock: Clock) -> None:
+    accept(table, "e1", clock)
+    turn = stored_turn(table)
+    assert [table.tell_once(turn), table.tell_once(turn)] == [True, False]
+    assert stored_turn(table).told
+    answered(table, clock)
+    accept(table, "e2", clock)
+    waiting = stored_turn(table, 2)
+    answered(table, clock)
+    assert not table.tell_once(waiting), "it is over"

@@ -79,7 +79,7 @@ def test_a_message_is_answered_in_its_conversation(visitor: httpx.Client) -> Non
         ("user", "hello **you**", 1), ("assistant", "hello **you**", 1),
     ]  # fmt: skip
     assert seen["messages"][0]["client_id"] == client_id
-    assert seen["turn"] == {"number": 1, "state": "delivered", "error": None}
+    assert seen["turn"] == {"number": 1, "state": "delivered", "error": None, "estimate": None}
     assert seen["title"] == "hello **you**"
     assert seen["earlier"] is False
 

@@ -62,6 +62,13 @@ def test_a_higher_limit_wakes_the_model_up_in_the_same_month(world: World) -> No
     assert not world.guard.resting()
 
 
+def test_a_limit_that_is_taken_away_wakes_the_model_up(world: World) -> None:
+    hours(world, 101)
+    world.budget = Budget(limit=0.0, hourly=1.0)
+    meter(60, world.now, world)
+    assert not world.guard.resting()
+
+
 def test_without_a_limit_nothing_is_counted(world: World) -> None:
     world.budget = Budget(limit=0.0, hourly=1.0)
     hours(world, 10)

@@ -139,6 +139,13 @@ class MemoryGuard:
     used: dict[str, float] = field(default_factory=dict)
     levels: dict[str, Level] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
+    wake_ups: list[float] = field(default_factory=list)
+
+    def woke(self, seconds: float, now: float) -> None:
+        self.wake_ups.append(seconds)
+
+    def estimate(self) -> float | None:
+        return sorted(self.wake_ups)[len(self.wake_ups) // 2] if self.wake_ups else None
 
     def closed(self, now: float) -> bool:
         return now < self.until

@@ -106,7 +106,7 @@ class Stub:
     def _take_inbox(self, thread: Thread) -> None:
         number = (thread.turn["number"] if thread.turn else 0) + 1
         self._list(thread, number)
-        thread.turn = {"number": number, "state": "waking", "error": None}
+        thread.turn = {"number": number, "state": "waking", "error": None, "estimate": 420}
 
     def _take_inbox_behind(self, thread: Thread) -> None:
         if thread.turn is not None:

@@ -32,6 +32,13 @@ def test_the_state_is_shown_while_it_waits(page: Page, stub: Stub) -> None:
     expect(page.locator(".status")).to_have_count(0)
 
 
+def test_a_longer_wait_for_the_waking_model_says_how_long_that_takes(page: Page, stub: Stub) -> None:
+    stub.hold = "waking"
+    ask(page, "hello")
+    expect(page.locator(".status .hint")).to_be_visible(timeout=15_000)
+    expect(page.locator(".status .hint")).to_contain_text("takes about 7 min")
+
+
 def test_a_message_sent_while_the_model_thinks_is_answered_next(page: Page, stub: Stub) -> None:
     stub.hold = "thinking"
     ask(page, "one")

@@ -92,7 +92,8 @@ export class Conversation {
   endRow(number, state, messages) {
     const since = localTime(messages[0].created);
     if (RUNNING.has(state)) {
-      return [statusRow(this.stopping === number ? 'stopping' : state, since, this.stopping !== number)];
+      const { estimate } = this.turn;
+      return [{ ...statusRow(this.stopping === number ? 'stopping' : state, since, this.stopping !== number), estimate }];
     }
     if (state === 'queued') return this.isRunning() ? [] : [statusRow('queued', since)];
     if (state === 'answered') return [];

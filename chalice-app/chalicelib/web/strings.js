@@ -6,6 +6,8 @@ const elapsed = (minute, second) => (total) => {
   return seconds < 60 ? `${seconds}${second}` : `${Math.floor(seconds / 60)}${minute} ${seconds % 60}${second}`;
 };
 
+const minutes = (seconds) => Math.max(1, Math.round(seconds / 60));
+
 const english = {
   you: 'You said:',
   parley: 'Parley said:',
@@ -39,7 +41,8 @@ const english = {
   waking: 'Waking the model',
   thinking: 'Thinking',
   stopping: 'Stopping',
-  wakingHint: 'The model sleeps while nobody talks to it. Waking it can take a few minutes.',
+  wakingHint: (seconds) =>
+    `The model sleeps while nobody talks to it. Waking it ${seconds ? `takes about ${minutes(seconds)} min` : 'can take a few minutes'}.`,
   elapsed: elapsed(' min', ' s'),
   stop: 'Stop',
   stopped: 'Stopped.',
@@ -107,7 +110,8 @@ const chinese = {
   waking: '正在唤醒模型',
   thinking: '正在思考',
   stopping: '正在停止',
-  wakingHint: '没有人使用时模型会休眠，唤醒可能需要几分钟。',
+  wakingHint: (seconds) =>
+    `没有人使用时模型会休眠，唤醒${seconds ? `大约需要 ${minutes(seconds)} 分钟` : '可能需要几分钟'}。`,
   elapsed: elapsed(' 分', ' 秒'),
   stop: '停止',
   stopped: '已停止。',

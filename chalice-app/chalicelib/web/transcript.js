@@ -65,10 +65,10 @@ export class Transcript {
   status() {
     const line = element('p', { className: 'state' }, element('span', { className: 'word' }), element('span', { className: 'elapsed' }));
     const stop = textButton('stop', t.stop, () => this.actions.stop());
-    return element('li', { className: 'status' }, mark(), line, stop, element('p', { className: 'hint' }, t.wakingHint));
+    return element('li', { className: 'status' }, mark(), line, stop, element('p', { className: 'hint' }));
   }
 
-  showStatus(node, { state, since, canStop }) {
+  showStatus(node, { state, since, canStop, estimate }) {
     const word = node.querySelector('.word');
     if (word.textContent !== t[state]) {
       word.textContent = t[state];
@@ -76,6 +76,7 @@ export class Transcript {
     }
     node.dataset.state = state;
     node.dataset.since = since;
+    node.querySelector('.hint').textContent = t.wakingHint(estimate);
     node.querySelector('button').hidden = !canStop;
     this.tick();
   }

@@ -15,6 +15,10 @@ FLAG = "guard"
 KEPT_SECONDS = 400 * 24 * 3600
 """How long a month's sum is kept: a year can be compared with the one before."""
 
+WAKE_UPS, MOST_WAKE_UPS = "WAKE-UPS", 9
+APART_SECONDS = 1800.0
+"""Two wake-ups are at least so far apart: scale-in alone takes a quarter of an hour."""
+
 
 class StackGuard:
     """`Guard` of one endpoint. `client` gives a boto3 client by its service's name."""
@@ -30,6 +34,7 @@ class StackGuard:
         secrets_path: str,
         most: int,
         topic: str,
+        limited: bool,
     ) -> None:
         self._client = client
         self._secrets = secrets
@@ -39,10 +44,12 @@ class StackGuard:
         self._flag = f"{secrets_path}/{FLAG}"
         self._most = most
         self._topic = topic
+        self._limited = limited
+        self._estimate: tuple[float, float | None] = (0.0, None)
 
     def closed(self, now: float) -> bool:
         """Whether the model rests; what is known of it may be five minutes old."""
-        return now < self._until()
+        return self._limited and now < self._until()
 
     def resting(self) -> bool:
         """Whether the flag is set, its time over or not."""
@@ -81,6 +88,36 @@ class StackGuard:
         """As many instances as the stack allows: first the endpoint, then the flag."""
         self._limit(self._most)
         self._write({"until": 0})
+
+    def woke(self, seconds: float, now: float) -> None:
+        """Add it to the last ones, unless one was added within the half hour: all who waited come with the same."""
+        client = self._client("dynamodb")
+        try:
+            item = client.update_item(
+                TableName=self._table, Key=_key(WAKE_UPS), ReturnValues="ALL_NEW",
+                UpdateExpression="SET woken = :now, recent = list_append(if_not_exists(recent, :none), :one)",
+                ConditionExpression="attribute_not_exists(woken) OR woken < :before",
+                ExpressionAttributeValues={
+                    ":now": {"N": repr(now)}, ":before": {"N": repr(now - APART_SECONDS)},
+                    ":none": {"L": []}, ":one": {"L": [{"N": repr(seconds)}]},
+                },
+            )["Attributes"]  # fmt: skip
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+            return
+        if len(item["recent"]["L"]) > MOST_WAKE_UPS:
+            client.update_item(TableName=self._table, Key=_key(WAKE_UPS), UpdateExpression="REMOVE recent[0]")
+
+    def estimate(self) -> float | None:
+        """The median of the last ones; read at most once a minute."""
+        until, seconds = self._estimate
+        if self._clock() >= until:
+            item = self._client("dynamodb").get_item(TableName=self._table, Key=_key(WAKE_UPS)).get("Item", {})
+            recent = sorted(float(entry["N"]) for entry in item.get("recent", {"L": []})["L"])
+            seconds = recent[len(recent) // 2] if recent else None
+            self._estimate = (self._clock() + 60, seconds)
+        return seconds
 
     def _until(self) -> float:
         flag: Mapping[str, Any] = self._secrets.get(FLAG) or {}

@@ -144,6 +144,16 @@ class Table:
             turn, "SET deadline = :deadline, tries = :tries", {"#open": "open"}, values, "attribute_exists(#open)"
         )
 
+    def tell_once(self, turn: Turn) -> bool:
+        """One conditional update."""
+        values = {":yes": True, ":no": False, ":status": TurnStatus.THINKING}
+        condition = "#status = :status AND (attribute_not_exists(told) OR told = :no)"
+        try:
+            self._update_turn(turn, "SET told = :yes", {"#status": "status"}, values, condition)
+        except Conflict:
+            return False
+        return True
+
     def reopen(self, conversation: str, number: int, deadline: float) -> bool:
         """Owe once more what the channel would not take, until `deadline`; False when the turn ended otherwise.
 

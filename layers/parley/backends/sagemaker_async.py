@@ -11,6 +11,8 @@ import binascii
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from parley.backends.completion import read_completion
@@ -84,10 +86,12 @@ class SagemakerAsync:
         content = _member(fields, "responseBody").get("content")
         if isinstance(content, str):
             try:
-                return ask, read_completion(base64.b64decode(content, validate=True))
+                payload = base64.b64decode(content, validate=True)
             except (binascii.Error, ValueError):
                 return ask, ModelReply(error="the notification's content is no Base64")
-        return ask, read_completion(self._fetch(str(response.get("outputLocation", ""))))
+        else:
+            payload = self._fetch(str(response.get("outputLocation", "")))
+        return ask, replace(read_completion(payload), seconds=_took(fields))
 
     def result(self, ask: Ask) -> ModelReply | None:
         """What lies in the bucket under the call's path. The exact key is SageMaker's choice, so it is listed."""
@@ -145,6 +149,15 @@ def _read_notification(text: str) -> Mapping[str, Any]:
     if not isinstance(fields, dict):
         raise UnreadableRecord("a notification that is no JSON object")
     return fields
+
+
+def _took(fields: Mapping[str, Any]) -> float:
+    """Seconds from the request's arrival to its end; 0 where the notification does not say."""
+    try:
+        begun, ended = (datetime.fromisoformat(str(fields[name])) for name in ("receivedTime", "eventTime"))
+        return max(0.0, (ended - begun).total_seconds())
+    except (ValueError, LookupError, TypeError):
+        return 0.0
 
 
 def _member(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -30,3 +30,16 @@ def failed(text: str) -> str:
 def resting(text: str) -> str:
     """The notice for a message that comes when the month's budget is used up."""
     return _RESTING[language(text)]
+
+
+def waking(text: str, seconds: float | None) -> str:
+    """The notice while the model wakes up; `seconds` is what that took lately, None when nobody knows yet."""
+    chinese = language(text) == "zh"
+    if seconds is None:
+        about = "几分钟" if chinese else "some minutes"
+    else:
+        minutes = max(1, round(seconds / 60))
+        about = f"约 {minutes} 分钟" if chinese else f"about {minutes} minute{'s' if minutes > 1 else ''}"
+    if chinese:
+        return f"模型正在醒来，需要{about}。你的消息已经保存，稍后就会回答。"
+    return f"The model is waking up, which takes {about}. Your message is kept, and will be answered then."

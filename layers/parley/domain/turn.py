@@ -64,6 +64,8 @@ class Turn:
     sent: int = 0
     tries: int = 0
     ended: float | None = None
+    told: bool = False
+    """Whether its user has heard that the model is waking up."""
 
     @property
     def owes_delivery(self) -> bool:
@@ -103,6 +105,8 @@ class ModelReply:
     """How many of the messages we sent did not fit the model's context window."""
     error: str | None = None
     permanent: bool = False
+    seconds: float = 0.0
+    """How long the call took from its arrival to its end, waiting for an instance included; 0 where nobody says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,9 @@ from parley.stages.committing import commit
 from parley.stages.inbox_to_model import ask, ask_if_owed
 from parley.stages.owing import owed_delivery
 
+WAKE_SECONDS = 60.0
+"""A result that took longer waited for an instance: one that runs answers in seconds."""
+
 
 def reply(record: str, body: str, now: float, ports: Ports) -> None:
     """Handle one record of the replies queue; `record` is the queue's id of it.
@@ -21,6 +24,8 @@ def reply(record: str, body: str, now: float, ports: Ports) -> None:
     done, result = ports.backend.read(body)
     ports.telemetry.follow(done.trace, done.conversation)
     take_result(done, result, record, now, ports)
+    if result.error is None and result.seconds >= WAKE_SECONDS:
+        ports.guard.woke(result.seconds, now)
 
 
 def take_result(done: Ask, result: ModelReply, record: str, now: float, ports: Ports) -> None:

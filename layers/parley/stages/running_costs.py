@@ -20,6 +20,8 @@ def meter(seconds: float, now: float, ports: Ports) -> None:
     """Count the `seconds` since the last call for each instance that runs, and do what follows from the sum."""
     budget, guard = ports.budget, ports.guard
     if budget.limit <= 0:
+        if guard.resting():
+            guard.open()  # the limit was taken away
         return
     month, running = month_of(now), guard.instances()
     used, told = guard.add(month, running * seconds)

@@ -63,11 +63,18 @@ class FixedCallers:
 
 
 class NoGuard:
-    """`Guard` of a deployment without a budget: the one method that it is asked for then."""
+    """`Guard` of a deployment without a budget that never slept: what it is asked for then."""
 
     def closed(self, now: float) -> bool:
         """Never."""
         return False
+
+    def estimate(self) -> float | None:
+        """Nobody knows."""
+        return None
+
+    def woke(self, seconds: float, now: float) -> None:
+        """It never slept."""
 
 
 class StandInWiring:

@@ -128,6 +128,15 @@ class MemoryTable:
                 raise Conflict(f"turn {turn.number} has moved on")
             self._put(replace(stored, deadline=deadline, tries=turn.tries + 1))
 
+    def tell_once(self, turn: Turn) -> bool:
+        """Mark it, unless that was done."""
+        with self._lock:
+            stored = self.turn(turn.conversation, turn.number)
+            if stored is None or stored.told or stored.status is not TurnStatus.THINKING:
+                return False
+            self._put(replace(stored, told=True))
+            return True
+
     def overdue(self, now: float, limit: int) -> list[tuple[str, int]]:
         """Open turns past their deadline, the longest overdue first."""
         with self._lock:
