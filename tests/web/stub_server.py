@@ -130,7 +130,7 @@ class Stub:
             thread.add(number, "assistant", self.answer(asked))
             thread.turn = {"number": number, "state": "delivered", "error": None}
         if any(message["turn"] == number + 1 for message in thread.messages):
-            thread.turn = {"number": number + 1, "state": "waking", "error": None}
+            thread.turn = {"number": number + 1, "state": "waking", "error": None, "estimate": 420}
 
 
 def _error(status: int, message: str) -> JSONResponse:

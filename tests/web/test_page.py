@@ -92,7 +92,9 @@ def test_an_answer_can_be_stopped(page: Page, stub: Stub) -> None:
     ask(page, "hello")
     page.get_by_role("button", name="Stop").click()
     expect(page.locator("#transcript")).to_contain_text("Stopped.")
-    assert next(iter(stub.threads.values())).turn == {"number": 1, "state": "cancelled", "error": None}
+    turn = next(iter(stub.threads.values())).turn
+    assert turn is not None
+    assert (turn["number"], turn["state"]) == (1, "cancelled")
 
 
 def test_a_failed_turn_shows_its_reason(page: Page, stub: Stub) -> None:
