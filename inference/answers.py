@@ -104,9 +104,11 @@ def dumps(payload: dict[str, Any]) -> bytes:
     return text.encode(errors="replace")
 
 
-def models(name: str, created: int) -> dict[str, Any]:
-    """The list of models: the one that is loaded."""
-    return {
-        "object": "list",
-        "data": [{"id": name, "object": "model", "created": created, "owned_by": "parley"}],
-    }
+def models(name: str, adapters: Iterable[str], embedder: str | None, created: int) -> dict[str, Any]:
+    """The list of models: the one that is loaded, its adapters with it as `parent`, and the one for embeddings."""
+
+    def entry(model: str) -> dict[str, Any]:
+        return {"id": model, "object": "model", "created": created, "owned_by": "parley"}
+
+    others = [entry(embedder)] if embedder else []
+    return {"object": "list", "data": [entry(name), *({**entry(a), "parent": name} for a in adapters), *others]}

@@ -7,27 +7,44 @@ from __future__ import annotations
 
 import re
 import threading
+from dataclasses import dataclass
 from typing import Any
 
+from engine.pictures import PictureInputs
 from errors import InvalidRequest
+from pictures import Picture, PictureSource
 from text_stream import TextStream
 from tool_calls import dialect_of
+from vision import LISTED, Vision
 
 WORD_JOINER = "\u2060"
 """Put inside a control token's name when it stands in somebody's text, so that it stays text."""
 
 
-class Chat:
-    """A tokenizer with its chat template. `stop_ids` end an answer; `vocabulary` is the model's, for checks."""
+Pictures = dict[PictureSource, Picture]
 
-    def __init__(self, tokenizer: Any, stop_ids: frozenset[int]) -> None:
+
+@dataclass(frozen=True)
+class Prompt:
+    """A rendered prompt: token ids, and what its placeholders stand for where it has any."""
+
+    ids: list[int]
+    pictures: PictureInputs | None = None
+
+
+class Chat:
+    """A tokenizer with its chat template. `stop_ids` end an answer; `vision` is there if the model reads pictures."""
+
+    def __init__(self, tokenizer: Any, stop_ids: frozenset[int], vision: Vision | None = None) -> None:
         self.tokenizer = tokenizer
+        self.vision = vision
         # The Rust tokenizer may not be shared by threads while it encodes with other settings.
         self._lock = threading.Lock()
         markers = {token for token in tokenizer.get_added_vocab() if "tool" in token.lower()}
         hidden = {i for i in tokenizer.all_special_ids if tokenizer.convert_ids_to_tokens(i) not in markers}
         self.silent = frozenset(hidden) | stop_ids
-        control = sorted(_control_tokens(tokenizer), key=len, reverse=True)
+        control = sorted(_control_tokens(tokenizer) | (vision.marks if vision else set()), key=len, reverse=True)
+        self._listed = vision is not None and LISTED.search(str(tokenizer.chat_template or "")) is not None
         self.dialect = dialect_of(str(tokenizer.chat_template or ""))
         self._control = re.compile("|".join(re.escape(token) for token in control)) if control else None
 
@@ -47,8 +64,14 @@ class Chat:
         """A reader of one answer's tokens."""
         return TextStream(self.decode, self.silent, stops)
 
-    def prompt(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]], options: dict[str, Any]) -> list[int]:
-        """Token ids of the whole prompt, the beginning of the answer included.
+    def prompt(
+        self,
+        messages: list[dict[str, Any]],
+        tools: list[dict[str, Any]],
+        options: dict[str, Any],
+        pictures: Pictures | None = None,
+    ) -> Prompt:
+        """The whole prompt, the beginning of the answer included; `pictures` holds what the messages show.
 
         Raises InvalidRequest when the model has no template or its template refuses these messages.
         """
@@ -60,7 +83,7 @@ class Chat:
 
         try:
             text = self.tokenizer.apply_chat_template(
-                [self._harmless(message) for message in messages],
+                [self._harmless(self._shaped(message)) for message in messages],
                 tools=tools or None,
                 add_generation_prompt=True,
                 tokenize=False,
@@ -78,7 +101,32 @@ class Chat:
             raise InvalidRequest(
                 f"The model's chat template refused these messages: {error}", param="messages", code="template_error"
             ) from error
-        return self.encode(text)
+        shown = [
+            pictures[part["source"]]
+            for message in messages
+            if pictures and isinstance(message["content"], list)
+            for part in message["content"]
+            if part["type"] == "image"
+        ]
+        return self._with_pictures(text, shown) if shown else Prompt(self.encode(text))
+
+    def _with_pictures(self, text: str, shown: list[Picture]) -> Prompt:
+        if self.vision is None:
+            raise InvalidRequest("This model reads text only.", param="messages", code="unsupported_content")
+        try:
+            with self._lock:
+                return Prompt(*self.vision.inputs(text.encode(errors="replace").decode(), shown))
+        except (ValueError, IndexError, TypeError) as error:
+            raise InvalidRequest(
+                f"The model cannot take these images: {error}", param="messages", code="invalid_image"
+            ) from error
+
+    def _shaped(self, message: dict[str, Any]) -> dict[str, Any]:
+        """A message as this model's template takes it: text in a list where the template goes through parts."""
+        content = message["content"]
+        if isinstance(content, str):
+            return {**message, "content": [{"type": "text", "text": content}]} if self._listed else message
+        return {**message, "content": [{"type": "image"} if p["type"] == "image" else p for p in content]}
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes that a token stands for, also where they are only part of a character."""

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from chat import Chat
+from chat import Chat, Pictures, Prompt
 from context import fit
 from engine.engine import EngineStopped
 from engine.sequence import Finish, Sampled, Sampling, Sequence
@@ -27,12 +27,14 @@ class Prepared:
     """A request in tokens. `limit` is the most tokens each choice may generate, `tools` what it may call."""
 
     request: ChatRequest
-    prompt: list[int]
+    prompt: Prompt
     limit: int
     dropped: int
     sampling: Sampling
     constraint: GrammarConstraint | None
     tools: frozenset[str]
+    model: str
+    adapter: int = 0
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,9 @@ class Completion:
             pieces=self._pieces,
         )
         return Sequence(
-            prompt=prepared.prompt,
+            prompt=prepared.prompt.ids,
+            pictures=prepared.prompt.pictures,
+            adapter=prepared.adapter,
             limit=prepared.limit,
             stop_ids=self.loaded.stop_ids,
             sampling=_seeded(prepared.sampling, index),
@@ -164,7 +168,7 @@ class Completion:
 
     def usage(self) -> dict[str, Any]:
         """Tokens as OpenAI counts them; what was reused of the prompt is a part of it."""
-        prompt = len(self.prepared.prompt)
+        prompt = len(self.prepared.prompt.ids)
         completion = sum(len(sequence.output) for sequence in self.sequences)
         return {
             "prompt_tokens": prompt,
@@ -182,13 +186,14 @@ class Completion:
         return max(1, min(30, round(rounds * pace * self.prepared.limit)))
 
 
-def prepare(request: ChatRequest, loaded: Loaded, most_tokens: int) -> Prepared:
+def prepare(request: ChatRequest, loaded: Loaded, most_tokens: int, pictures: Pictures | None = None) -> Prepared:
     """The request in tokens, its history fitted to the window. Heavy for long histories: call it off the loop.
 
     `most_tokens` bounds an answer when neither the request nor the model says how long it may be.
     Raises InvalidRequest (TooLong, for what cannot fit) when the request itself is at fault.
     """
     engine = loaded.engine
+    model, adapter = loaded.choose(request.model)
     if request.logit_bias and max(request.logit_bias) >= engine.vocabulary:
         raise InvalidRequest(
             f"'logit_bias' names token {max(request.logit_bias)}, but the vocabulary has {engine.vocabulary}.",
@@ -199,15 +204,17 @@ def prepare(request: ChatRequest, loaded: Loaded, most_tokens: int) -> Prepared:
     # What is asked for is left free as far as half the window; what nobody asked for, a quarter.
     room = max(1, min(wanted, engine.window // (2 if request.max_tokens else 4)))
     tools = [] if request.tool_choice == "none" else request.tools
-    fitted = fit(loaded.chat, request.messages, tools, request.template_options, engine.window - room)
+    fitted = fit(loaded.chat, request.messages, tools, request.template_options, engine.window - room, pictures)
     return Prepared(
         request=request,
         prompt=fitted.prompt,
-        limit=min(wanted, engine.window - len(fitted.prompt)),
+        limit=min(wanted, engine.window - len(fitted.prompt.ids)),
         dropped=fitted.dropped,
         sampling=sampling(request, loaded.defaults),
         constraint=_constraint(request, loaded),
         tools=frozenset(tool["function"]["name"] for tool in tools),
+        model=model,
+        adapter=adapter,
     )
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from chat import Chat
+from chat import Chat, Pictures, Prompt
 from errors import TooLong
+from messages import text_of
 
 MARGIN = 4
 """Histories of more than this many windows are cut before they are rendered the first time."""
@@ -20,9 +21,9 @@ MOST_BYTES = 4
 
 @dataclass(frozen=True)
 class Fitted:
-    """Token ids of the prompt, and how many messages were left out of it."""
+    """The prompt, and how many messages were left out of it."""
 
-    prompt: list[int]
+    prompt: Prompt
     dropped: int
 
 
@@ -32,6 +33,7 @@ def fit(
     tools: list[dict[str, Any]],
     options: dict[str, Any],
     limit: int,
+    pictures: Pictures | None = None,
 ) -> Fitted:
     """The longest prompt of at most `limit` tokens: all leading system messages and as many of the newest as fit.
 
@@ -39,21 +41,24 @@ def fit(
     """
     head, units = split(messages)
     tails = _tails(units)
-    rendered: dict[int, list[int]] = {}
+    rendered: dict[int, Prompt] = {}
 
-    def render(index: int) -> list[int]:
+    def render(index: int) -> Prompt:
         if index not in rendered:
             kept = [message for unit in tails[index] for message in unit]
-            rendered[index] = chat.prompt(head + kept, tools, options)
+            rendered[index] = chat.prompt(head + kept, tools, options, pictures)
         return rendered[index]
 
+    def length(index: int) -> int:
+        return len(render(index).ids)
+
     low, high = _guess(chat, tails, limit), len(tails) - 1
-    if low > 0 or len(render(low)) > limit:
-        if len(render(high)) > limit:
-            raise _too_long(chat, head, units, len(render(high)), limit)
+    if low > 0 or length(low) > limit:
+        if length(high) > limit:
+            raise _too_long(chat, head, units, length(high), limit)
         while low < high:  # dropping more never makes a prompt longer, so halving finds the first that fits
             middle = (low + high) // 2
-            low, high = (low, middle) if len(render(middle)) <= limit else (middle + 1, high)
+            low, high = (low, middle) if length(middle) <= limit else (middle + 1, high)
     kept = sum(len(unit) for unit in tails[low])
     return Fitted(render(low), len(messages) - len(head) - kept)
 
@@ -95,11 +100,11 @@ def _guess(chat: Chat, tails: list[Units], limit: int) -> int:
     Counts the newest texts alone. Templates leave out some text (earlier reasoning), hence the wide margin.
     """
     units = tails[0]
-    if sum(len(message["content"]) for unit in units for message in unit) * MOST_BYTES <= MARGIN * limit:
+    if sum(len(text_of(message)) for unit in units for message in unit) * MOST_BYTES <= MARGIN * limit:
         return 0
     total = 0
     for index in range(len(units) - 1, -1, -1):
-        total += sum(len(chat.encode(message["content"])) for message in units[index])
+        total += sum(len(chat.encode(text_of(message))) for message in units[index])
         if total > MARGIN * limit:
             left = len(units) - index - 1
             return next((i for i, tail in enumerate(tails) if len(tail) <= left), len(tails) - 1)
@@ -109,8 +114,8 @@ def _guess(chat: Chat, tails: list[Units], limit: int) -> int:
 def _too_long(
     chat: Chat, head: list[dict[str, Any]], units: list[list[dict[str, Any]]], length: int, limit: int
 ) -> TooLong:
-    newest = len(chat.encode("".join(m["content"] for m in units[-1]))) if units else 0
-    system = len(chat.encode("".join(m["content"] for m in head)))
+    newest = len(chat.encode("".join(text_of(m) for m in units[-1]))) if units else 0
+    system = len(chat.encode("".join(text_of(m) for m in head)))
     what = "The newest message is" if newest >= system else "The system prompt is"
     return TooLong(
         f"{what} too long: the prompt needs at least {length} tokens, and the limit is {limit} tokens. Shorten it.",

@@ -3,6 +3,8 @@
 ServiceError
 ├── InvalidRequest     400  the request is wrong; `param` names the field
 │   └── TooLong        400  a message, or what must be kept, exceeds the context window
+├── ModelNotFound      404  a name that no model or adapter has
+├── NoEmbeddings       404  /v1/embeddings, and no model for it is set
 ├── BodyTooLarge       413  more bytes than the server reads
 ├── Overloaded         503  the queue is full, or the model is not ready; come back after `retry_after` seconds
 └── EngineFault        500  computing this one request failed
@@ -49,6 +51,32 @@ class TooLong(InvalidRequest):
         super().__init__(message, param=param, code="context_length_exceeded")
         self.limit = limit
         self.length = length
+
+
+class ModelNotFound(ServiceError):
+    """The request names a model that is not served; the message lists those that are."""
+
+    status = 404
+    type = "invalid_request_error"
+
+    def __init__(self, model: str, known: list[str]) -> None:
+        names = ", ".join(known)
+        super().__init__(
+            f"There is no model '{model[:100]}' here; there is {names}.", param="model", code="model_not_found"
+        )
+
+
+class NoEmbeddings(ServiceError):
+    """No embedding model is set."""
+
+    status = 404
+    type = "invalid_request_error"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This server has no embedding model: start it with --embedding-model DIR (or PARLEY_EMBEDDING_MODEL).",
+            code="no_embedding_model",
+        )
 
 
 class BodyTooLarge(InvalidRequest):

@@ -14,13 +14,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from errors import ModelNotFound, ServiceError
 from settings import Settings
 
 if TYPE_CHECKING:
     from chat import Chat
+    from embeddings import Embedder
     from engine.engine import Engine
     from engine.runner import Runner
     from structure import Grammars
+    from vision import Vision
 
 log = logging.getLogger("parley.loading")
 
@@ -46,6 +49,20 @@ class Loaded:
     stop_ids: frozenset[int]
     defaults: dict[str, Any]
     seconds: dict[str, float]
+    adapters: tuple[str, ...] = ()
+    embedder: Embedder | None = None
+
+    def choose(self, model: str | None) -> tuple[str, int]:
+        """The name and number of what a request's `model` asks for; 0 is the model without an adapter.
+
+        A server without adapters has one model, whatever a client calls it. With adapters a wrong name must not be
+        answered by another model: raises ModelNotFound.
+        """
+        if model in self.adapters:
+            return model, self.adapters.index(model) + 1
+        if self.adapters and model not in (None, "", self.name):
+            raise ModelNotFound(str(model), [self.name, *self.adapters])
+        return self.name, 0
 
 
 def find_model(settings: Settings) -> str:
@@ -68,10 +85,12 @@ def find_model(settings: Settings) -> str:
 def load(settings: Settings) -> Loaded:
     """Load, check and warm up the model. Takes seconds. Raises ModelUnavailable in one line for what can go wrong."""
     name = find_model(settings)
+    folders = find_adapters(settings)
     clock = _Clock()
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
+    from vision import load_vision, reads_pictures
 
     disable_progress_bar()  # type: ignore[no-untyped-call]
     if settings.device == "auto":
@@ -83,20 +102,67 @@ def load(settings: Settings) -> Loaded:
         clock.lap("tokenizer")
         dtype = torch.float32 if settings.device == "cpu" else torch.bfloat16
         dtype = getattr(torch, settings.dtype) if settings.dtype else dtype
-        model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype)
+        config = AutoConfig.from_pretrained(name)
+        vision = load_vision(name, config) if reads_pictures(name, config) else None
+        auto: Any = AutoModelForImageTextToText if vision else AutoModelForCausalLM
+        model: Any = auto.from_pretrained(name, dtype=dtype)
         model = model.to(settings.device).eval()
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         detail = " ".join(str(error).split())[:300]
         raise ModelUnavailable(f"Cannot load {name}: {detail} Give --model a local folder.") from error
     clock.lap("weights")
     runner = choose_runner(model)
+    if vision is not None:
+        runner, vision = with_pictures(runner, model, tokenizer, vision)
+    if folders:
+        from adapters import attach_adapters
+
+        runner.lora = attach_adapters(model, folders)
     engine = build_engine(model, runner, settings)
     clock.lap("warm-up")
     log.info("loaded %s with %s in %s", name, type(runner).__name__, json.dumps(clock.seconds))
-    return assemble(settings.name or public_name(name), engine, model, tokenizer, clock.seconds)
+    loaded = assemble(settings.name or public_name(name), engine, model, tokenizer, clock.seconds, vision)
+    loaded.adapters = tuple(folder.name for folder in folders)
+    if settings.embedding_model:
+        from embeddings import load_embedder
+
+        loaded.embedder = load_embedder(settings.embedding_model, settings.device, settings.queue)
+        clock.lap("embedding model")
+    return loaded
 
 
-def assemble(name: str, engine: Engine, model: Any, tokenizer: Any, seconds: dict[str, float]) -> Loaded:
+def find_adapters(settings: Settings) -> list[Path]:
+    """The folders of the adapters to serve. Raises ModelUnavailable when the setting names none."""
+    if not settings.adapters:
+        return []
+    from adapters import find_adapters
+
+    return find_adapters(settings.adapters)
+
+
+def with_pictures(runner: Runner, model: Any, tokenizer: Any, vision: Vision) -> tuple[Runner, Vision | None]:
+    """The runner to use for a model that reads pictures; no vision if no runner computes them right."""
+    from chat import Chat
+    from pictures import sample
+    from vision import choose_picture_runner
+
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = vision.processor.chat_template
+    source, picture = sample()
+    shown = [{"role": "user", "content": [{"type": "image", "source": source}, {"type": "text", "text": "Hi"}]}]
+    try:
+        prompt = Chat(tokenizer, frozenset(), vision).prompt(shown, [], {}, {source: picture})
+    except ServiceError as error:
+        log.warning("this model serves text only: its template or processor refuses a picture (%s)", error.message)
+        return runner, None
+    assert prompt.pictures is not None  # for the type checker: the prompt shows one
+    chosen = choose_picture_runner(runner, model, prompt.ids, prompt.pictures)
+    return (chosen, vision) if chosen is not None else (runner, None)
+
+
+def assemble(
+    name: str, engine: Engine, model: Any, tokenizer: Any, seconds: dict[str, float], vision: Vision | None = None
+) -> Loaded:
     """What is served, from its parts."""
     from chat import Chat
     from structure import Grammars
@@ -105,7 +171,7 @@ def assemble(name: str, engine: Engine, model: Any, tokenizer: Any, seconds: dic
     return Loaded(
         name=name,
         engine=engine,
-        chat=Chat(tokenizer, ends),
+        chat=Chat(tokenizer, ends, vision),
         grammars=Grammars(tokenizer, engine.vocabulary, ends),
         stop_ids=ends,
         defaults=generation_defaults(model),

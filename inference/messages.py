@@ -1,6 +1,7 @@
 """The `messages` of a request, checked and brought into the form that chat templates expect.
 
-Content becomes one string, `developer` becomes `system`, a call's arguments become an object. Knows no tokens.
+Content becomes one string, or with pictures a list of parts; `developer` becomes `system`, a call's arguments become
+an object. Knows no tokens.
 """
 
 from __future__ import annotations
@@ -9,13 +10,25 @@ import json
 from typing import Any
 
 from errors import InvalidRequest
+from pictures import PictureSource
 
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
 MOST_MESSAGES = 10_000
+WITH_PICTURES = ("user", "tool")
+DETAILS = ("auto", "low", "high")
+
+
+def text_of(message: dict[str, Any]) -> str:
+    """The text of a message that was read here, without its pictures."""
+    content = message["content"]
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
 
 
 def read_messages(value: Any) -> list[dict[str, Any]]:
-    """Messages for a template. Raises InvalidRequest naming the message and the field."""
+    """Messages for a template. A picture is `{"type": "image", "source": PictureSource}` there.
+
+    Raises InvalidRequest naming the message and the field.
+    """
     if not isinstance(value, list) or not value:
         raise InvalidRequest("'messages' must be a list with at least one message.", param="messages")
     if len(value) > MOST_MESSAGES:
@@ -31,7 +44,7 @@ def _read(message: Any, where: str) -> dict[str, Any]:
         known = ", ".join(ROLES)
         raise InvalidRequest(f"'{where}.role' must be one of {known}.", param=f"{where}.role", code="invalid_value")
     calls = _tool_calls(message.get("tool_calls"), f"{where}.tool_calls") if role == "assistant" else []
-    content = _content(message.get("content"), f"{where}.content", optional=role == "assistant")
+    content = _content(message.get("content"), f"{where}.content", role)
     read: dict[str, Any] = {"role": ROLES[role], "content": content}
     if calls:
         read["tool_calls"] = calls
@@ -44,26 +57,45 @@ def _read(message: Any, where: str) -> dict[str, Any]:
     return read
 
 
-def _content(value: Any, where: str, *, optional: bool) -> str:
-    """One string from a string, a list of text parts, or nothing where nothing may stand."""
-    if value is None and optional:
+def _content(value: Any, where: str, role: str) -> str | list[dict[str, Any]]:
+    """One string from a string, a list of text parts, or nothing where nothing may stand; a list if it has images."""
+    if value is None and role == "assistant":
         return ""
     if isinstance(value, str):
         return value
     if not isinstance(value, list):
         raise InvalidRequest(f"'{where}' must be a string or a list of parts.", param=where)
-    return "".join(_part(part, f"{where}[{index}]") for index, part in enumerate(value))
+    parts = [_part(part, f"{where}[{index}]", role) for index, part in enumerate(value)]
+    if any(part["type"] == "image" for part in parts):
+        return parts
+    return "".join(part["text"] for part in parts)
 
 
-def _part(part: Any, where: str) -> str:
+def _part(part: Any, where: str, role: str) -> dict[str, Any]:
     kind = part.get("type") if isinstance(part, dict) else None
     if kind in ("text", "refusal") and isinstance(part.get(kind), str):
-        return str(part[kind])
+        return {"type": "text", "text": str(part[kind])}
+    if kind == "image_url" and role in WITH_PICTURES:
+        return {"type": "image", "source": _picture(part.get("image_url"), where)}
     if kind in ("image_url", "input_audio", "file", "video_url"):
         raise InvalidRequest(
-            f"'{where}' is of type '{kind}', but this model reads text only.", param=where, code="unsupported_content"
+            f"'{where}' is of type '{kind}', which is not read in a message of the role '{role}'.",
+            param=where,
+            code="unsupported_content",
         )
     raise InvalidRequest(f"'{where}' must be a part of type 'text' with its text.", param=where)
+
+
+def _picture(value: Any, where: str) -> PictureSource:
+    url = value.get("url") if isinstance(value, dict) else None
+    if not isinstance(url, str) or not url:
+        raise InvalidRequest(f"'{where}.image_url' must be an object with a url.", param=where, code="invalid_value")
+    detail = value.get("detail") or "auto"
+    if detail not in DETAILS:
+        known = ", ".join(DETAILS)
+        message = f"'{where}.image_url.detail' must be one of {known}."
+        raise InvalidRequest(message, param=f"{where}.image_url.detail", code="invalid_value")
+    return PictureSource(url.strip(), where, detail)
 
 
 def _tool_calls(value: Any, where: str) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from errors import InvalidRequest
 from messages import read_messages
+from pictures import PictureSource
 
 MOST_CHOICES = 16
 MOST_STOPS = 16
@@ -44,6 +45,12 @@ class ChatRequest:
     response_format: dict[str, Any] = field(default_factory=lambda: {"type": "text"})
     template_options: dict[str, Any] = field(default_factory=dict)
     caller: str = ""
+
+    @property
+    def pictures(self) -> list[PictureSource]:
+        """The pictures in the messages, in order."""
+        lists = [message["content"] for message in self.messages if isinstance(message["content"], list)]
+        return [part["source"] for parts in lists for part in parts if part["type"] == "image"]
 
 
 def parse(raw: bytes) -> ChatRequest:

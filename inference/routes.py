@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import answers
-from errors import BodyTooLarge, InvalidRequest, Overloaded, ServiceError, origin
-from protocol import parse
+from errors import BodyTooLarge, InvalidRequest, NoEmbeddings, Overloaded, ServiceError, origin
+from protocol import ChatRequest, parse
 from settings import Settings
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -24,8 +24,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 if TYPE_CHECKING:
+    from chat import Pictures
     from completion import Completion
     from loading import Loaded
+    from pictures import PictureReader
 
 log = logging.getLogger("parley.http")
 
@@ -42,8 +44,23 @@ class Service:
     loaded: Loaded | None = None
     started: float = field(default_factory=time.time)
     refused: dict[str, int] = field(default_factory=dict)
+    # Few threads: each may wait for somebody else's server.
+    fetching: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "pictures"))
     # One thread: tokenizing is work for one core, and a tokenizer is not shared by threads.
     preparing: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "prepare"))
+
+    def picture_reader(self) -> PictureReader:
+        """Reads pictures within the bounds that are set."""
+        from addresses import Fetcher
+        from pictures import PictureReader
+
+        given = self.settings
+        return PictureReader(
+            most_bytes=given.image_bytes,
+            most_pixels=given.image_pixels,
+            fetcher=Fetcher(given.image_bytes, given.image_seconds),
+            buckets=frozenset(filter(None, given.image_buckets.split(","))),
+        )
 
     @property
     def ready(self) -> bool:
@@ -62,6 +79,7 @@ def build(service: Service) -> Starlette:
         Route("/ping", _with(service, ping), methods=["GET"]),
         Route("/invocations", _with(service, chat_completions), methods=["POST"]),
         Route("/v1/chat/completions", _with(service, chat_completions), methods=["POST"]),
+        Route("/v1/embeddings", _with(service, embeddings), methods=["POST"]),
         Route("/v1/models", _with(service, list_models), methods=["GET"]),
         Route("/metrics", _with(service, metrics), methods=["GET"]),
     ]
@@ -78,7 +96,8 @@ async def ping(service: Service, request: Request) -> Response:
 async def list_models(service: Service, request: Request) -> Response:
     """The models that can be asked for."""
     loaded = _ready(service)
-    return _json(answers.models(loaded.name, int(service.started)))
+    embedder = loaded.embedder.name if loaded.embedder else None
+    return _json(answers.models(loaded.name, loaded.adapters, embedder, int(service.started)))
 
 
 async def metrics(service: Service, request: Request) -> Response:
@@ -97,9 +116,10 @@ async def chat_completions(service: Service, request: Request) -> Response:
 
     loaded = _ready(service)
     asked = parse(await _body(request, service.settings.max_body_bytes))
+    pictures = await _pictures(service, loaded, asked)
     try:
         prepared = await asyncio.get_running_loop().run_in_executor(
-            service.preparing, prepare, asked, loaded, service.settings.max_tokens
+            service.preparing, prepare, asked, loaded, service.settings.max_tokens, pictures
         )
     except RecursionError as error:
         raise InvalidRequest("The request is nested too deeply.", code="too_deep") from error
@@ -112,6 +132,48 @@ async def chat_completions(service: Service, request: Request) -> Response:
     finally:
         completion.close()
         _log_request(completion)
+
+
+async def embeddings(service: Service, request: Request) -> Response:
+    """An Embeddings request."""
+    from embedding_requests import parse, respond
+
+    loaded = _ready(service)
+    raw = await _body(request, service.settings.max_body_bytes)
+    if loaded.embedder is None:
+        raise NoEmbeddings()
+    loop = asyncio.get_running_loop()
+    asked, ids = await loop.run_in_executor(service.preparing, parse, raw, loaded.embedder)
+    embedder = loaded.embedder
+    work = embedder.submit(ids)
+
+    async def vectors() -> Response:
+        found = await asyncio.wrap_future(work)
+        tokens = sum(len(text) for text in ids)
+        return _json(await loop.run_in_executor(service.preparing, respond, found, asked, embedder.name, tokens))
+
+    try:
+        return await _unless_gone(request, asyncio.ensure_future(vectors()))
+    finally:
+        work.cancel()
+
+
+async def _pictures(service: Service, loaded: Loaded, asked: ChatRequest) -> Pictures:
+    """The request's pictures, read beside each other. Raises InvalidRequest for one that cannot be used."""
+    sources = list(dict.fromkeys(asked.pictures))
+    if not sources:
+        return {}
+    if loaded.chat.vision is None:
+        where = sources[0].where
+        message = f"'{where}' is an image, but this model reads text only."
+        raise InvalidRequest(message, param=where, code="unsupported_content")
+    if len(sources) > service.settings.images:
+        message = f"The request has {len(sources)} images; at most {service.settings.images} are read."
+        raise InvalidRequest(message, param=sources[service.settings.images].where, code="too_many_images")
+    loop = asyncio.get_running_loop()
+    reader = service.picture_reader()
+    reads = [loop.run_in_executor(service.fetching, reader.read, source) for source in sources]
+    return dict(zip(sources, await asyncio.gather(*reads), strict=True))
 
 
 async def _whole(completion: Completion) -> Response:

@@ -32,6 +32,13 @@ class Settings:
     max_body_bytes: int = 8 << 20
     drain_seconds: int = 25
     emf_seconds: int = 0
+    adapters: str | None = None
+    embedding_model: str | None = None
+    images: int = 16
+    image_bytes: int = 10 << 20
+    image_pixels: int = 25_000_000
+    image_seconds: int = 10
+    image_buckets: str = ""
 
 
 RANGES: dict[str, tuple[float, float]] = {
@@ -46,6 +53,10 @@ RANGES: dict[str, tuple[float, float]] = {
     "max_body_bytes": (1, 1 << 32),
     "drain_seconds": (0, 3600),
     "emf_seconds": (0, 3600),
+    "images": (0, 1000),
+    "image_bytes": (1, 1 << 32),
+    "image_pixels": (1, 1 << 31),
+    "image_seconds": (1, 600),
 }
 """What each number may be, both ends included."""
 
@@ -75,6 +86,13 @@ def read(arguments: list[str], environment: Mapping[str, str]) -> Settings:
         max_body_bytes=given.max_body_bytes,
         drain_seconds=given.drain_seconds,
         emf_seconds=given.emf_seconds,
+        adapters=given.adapters,
+        embedding_model=given.embedding_model,
+        images=given.images,
+        image_bytes=given.image_bytes,
+        image_pixels=given.image_pixels,
+        image_seconds=given.image_seconds,
+        image_buckets=given.image_buckets,
     )
 
 
@@ -101,6 +119,14 @@ def _parser(env: Mapping[str, str]) -> argparse.ArgumentParser:
     add("--max-body-bytes", type=int, default=env.get("PARLEY_MAX_BODY_BYTES", base.max_body_bytes))
     add("--drain-seconds", type=int, default=env.get("PARLEY_DRAIN_SECONDS", base.drain_seconds))
     add("--emf-seconds", type=int, default=env.get("PARLEY_EMF_SECONDS", base.emf_seconds), help="0: no EMF lines")
+    add("--adapters", default=env.get("PARLEY_ADAPTERS"), help="a folder that holds a PEFT LoRA adapter in each folder")
+    add("--embedding-model", default=env.get("PARLEY_EMBEDDING_MODEL"), help="a folder; turns /v1/embeddings on")
+    add("--images", type=int, default=env.get("PARLEY_IMAGES", base.images), help="most in one request")
+    add("--image-bytes", type=int, default=env.get("PARLEY_IMAGE_BYTES", base.image_bytes), help="most of one image")
+    add("--image-pixels", type=int, default=env.get("PARLEY_IMAGE_PIXELS", base.image_pixels))
+    add("--image-seconds", type=int, default=env.get("PARLEY_IMAGE_SECONDS", base.image_seconds), help="to fetch one")
+    buckets = env.get("PARLEY_IMAGE_BUCKETS", base.image_buckets)
+    add("--image-buckets", default=buckets, help="that s3:// images may come from, with commas between")
     return parser
 
 

@@ -62,7 +62,7 @@ async def _gone(receive: Receive) -> None:
 async def events(completion: Completion) -> AsyncIterator[bytes]:
     """The events of an answer in order; a failure on the way is an event of its own, and the last."""
     asked = completion.prepared.request
-    answer = answers.Answer(completion.loaded.name, completion.prepared.dropped)
+    answer = answers.Answer(completion.prepared.model, completion.prepared.dropped)
     begin = {"role": "assistant", "content": "", "refusal": None}
     for index in range(asked.n):
         first = answer.chunk([answers.delta(index, begin)], asked.include_usage)

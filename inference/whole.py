@@ -12,7 +12,7 @@ from engine.sequence import Finish
 async def whole_answer(completion: Completion) -> dict[str, Any]:
     """A `chat.completion` object, when every choice has ended. Raises EngineFault if one failed."""
     choices = {piece.index: _choice(completion, piece) async for piece in completion.pieces()}
-    answer = answers.Answer(completion.loaded.name, completion.prepared.dropped)
+    answer = answers.Answer(completion.prepared.model, completion.prepared.dropped)
     return answer.whole([choices[index] for index in sorted(choices)], completion.usage())
 
 

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import torch
 
+from engine.lora import Lora
+from engine.pictures import on_device
 from engine.slots import Slots
 
 LENGTH_STEP = 64
@@ -19,12 +21,19 @@ class Runner(Protocol):
     """What the scheduler needs of a model. Rows are numbered from 0 and have no gaps."""
 
     vocabulary: int
+    lora: Lora | None
 
     def reserve(self, rows: int, length: int, used: int) -> None:
         """Make room for `rows` rows of `length` tokens; the first `used` rows keep what they hold."""
 
-    def prefill(self, row: int, tokens: list[int], start: int) -> torch.Tensor:
-        """Feed `tokens` into a row behind `start` tokens already there; the last one's logits, [1, vocabulary]."""
+    def select(self, adapters: list[int]) -> None:
+        """Which LoRA adapter (0: none) each row of the next call uses."""
+
+    def prefill(self, row: int, tokens: list[int], start: int, more: dict[str, Any] | None = None) -> torch.Tensor:
+        """Feed `tokens` into a row behind `start` tokens already there; the last one's logits, [1, vocabulary].
+
+        `more` are the model's other arguments: the pictures that placeholders among the tokens stand for.
+        """
 
     def decode(self, first: int, tokens: list[int], lengths: list[int]) -> torch.Tensor:
         """Feed one token into each row from `first` on; `lengths` were there before. Logits [rows, vocabulary]."""
@@ -57,6 +66,12 @@ class SlotRunner:
         self.by_type = self.window is not None and getattr(config, "layer_types", None) is not None
         self.slots = Slots(sliding)
         self.additive = config._attn_implementation == "eager"
+        self.lora: Lora | None = None
+
+    def select(self, adapters: list[int]) -> None:
+        """See `Runner.select`."""
+        if self.lora is not None:
+            self.lora.rows = adapters
 
     @torch.inference_mode()
     def reserve(self, rows: int, length: int, used: int) -> None:
@@ -65,13 +80,13 @@ class SlotRunner:
         self.slots.resize(rows, length, used, min(length, self.slots.length))
 
     @torch.inference_mode()
-    def prefill(self, row: int, tokens: list[int], start: int) -> torch.Tensor:
+    def prefill(self, row: int, tokens: list[int], start: int, more: dict[str, Any] | None = None) -> torch.Tensor:
         """One row alone and unpadded: the same numbers as `generate` computes."""
         at = self.slots.access
         at.first, at.last, at.start, at.positions = row, row + 1, start, None
         ids = torch.tensor([tokens], device=self.device)
         positions = torch.arange(start, start + len(tokens), device=self.device)[None]
-        return self._forward(ids, positions, None)
+        return self._forward(ids, positions, None, **on_device(more, self.model))
 
     @torch.inference_mode()
     def decode(self, first: int, tokens: list[int], lengths: list[int]) -> torch.Tensor:
@@ -109,7 +124,7 @@ class SlotRunner:
         """See `Slots.bytes_per_token`."""
         return self.slots.bytes_per_token()
 
-    def _forward(self, ids: torch.Tensor, positions: torch.Tensor, mask: Any) -> torch.Tensor:
+    def _forward(self, ids: torch.Tensor, positions: torch.Tensor, mask: Any, **more: Any) -> torch.Tensor:
         logits: torch.Tensor = self.model(
             input_ids=ids,
             position_ids=positions,
@@ -117,6 +132,7 @@ class SlotRunner:
             past_key_values=self.slots,
             use_cache=True,
             logits_to_keep=1,
+            **more,
         ).logits
         return logits[:, -1]
 

@@ -116,15 +116,20 @@ class Scheduler:
         self.stats.tokens_in += len(sequence.prompt)
         self.stats.reused += sequence.reused
         self.stats.prefix_hits += sequence.reused > 0
-        return self.runner.prefill(row, sequence.prompt[sequence.reused :], sequence.reused)
+        self.runner.select([sequence.adapter])
+        rest = sequence.prompt[sequence.reused :]
+        if sequence.pictures is None:
+            return self.runner.prefill(row, rest, sequence.reused)
+        return self.runner.prefill(row, rest, sequence.reused, sequence.pictures.after(sequence.reused))
 
     def _reuse(self, sequence: Sequence, row: int) -> int:
         if not self.prefixes.budget:
             return 0
-        shared, copy = self.prefixes.longest(sequence.prompt)
-        best = max(self.running, key=lambda s: common(s.prompt, sequence.prompt), default=None)
+        shared, copy = self.prefixes.longest(sequence.keys)
+        shared = sequence.reusable(shared)
+        best = max(self.running, key=lambda s: common(s.keys, sequence.keys), default=None)
         if best is not None and best.row is not None:
-            alive = min(common(best.prompt, sequence.prompt), len(sequence.prompt) - 1)
+            alive = sequence.reusable(min(common(best.keys, sequence.keys), len(sequence.prompt) - 1))
             if self.prefixes.wants(alive) and alive > shared:
                 self.runner.move(best.row, row, alive)
                 return alive
@@ -142,6 +147,7 @@ class Scheduler:
     def _decode(self) -> None:
         batch = list(self.running)
         try:
+            self.runner.select([s.adapter for s in batch])
             logits = self.runner.decode(0, [s.output[-1] for s in batch], [s.stored for s in batch])
             chosen = sample(batch, logits)
         except Exception as error:
@@ -154,6 +160,7 @@ class Scheduler:
         """The next token of one row by itself: writing a position twice does no harm, so a retry is safe."""
         assert sequence.row is not None
         try:
+            self.runner.select([sequence.adapter])
             logits = self.runner.decode(sequence.row, [sequence.output[-1]], [sequence.stored])
             return sample([sequence], logits)[0]
         except Exception as error:
@@ -196,8 +203,7 @@ class Scheduler:
         if reason is Finish.ERROR:
             self.runner.clear(row)
         elif self.prefixes.wants(sequence.stored):
-            tokens = (sequence.prompt + sequence.output)[: sequence.stored]
-            self.prefixes.keep(tokens, self.runner.copy_out(row, sequence.stored))
+            self.prefixes.keep(sequence.stored_keys, self.runner.copy_out(row, sequence.stored))
         last = self.running.pop()
         if last is not sequence:
             self.runner.move(len(self.running), row, last.stored)

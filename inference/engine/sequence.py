@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 
+from engine.pictures import PictureInputs
+
 
 class Finish(Enum):
     """Why a sequence ended."""
@@ -74,6 +76,7 @@ class Constraint(Protocol):
 class Sequence:
     """A prompt under way. `limit` is the most tokens to generate; `stop_ids` end it and are part of `output`.
 
+    `pictures` are what the prompt's placeholders stand for, `adapter` the number of the LoRA adapter, 0 for none.
     `row` is the place in the batch while running. Times are `time.monotonic()` seconds.
     """
 
@@ -84,6 +87,8 @@ class Sequence:
     listener: Listener
     caller: str = ""
     constraint: Constraint | None = None
+    pictures: PictureInputs | None = None
+    adapter: int = 0
     output: list[int] = field(default_factory=list)
     counts: Counter[int] = field(default_factory=Counter)
     row: int | None = None
@@ -92,11 +97,15 @@ class Sequence:
     finished: Finish | None = None
     arrived: float = field(default_factory=time.monotonic)
     first_token_at: float | None = None
+    keys: list[int] = field(init=False)
     random: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
         # One generator for each sequence: what else runs in the batch cannot move it.
         self.random = random.Random(self.sampling.seed)
+        known = self.pictures.keys(self.prompt) if self.pictures else self.prompt
+        # What reuse compares instead of tokens: another adapter, or another picture, gives other keys and values.
+        self.keys = [key + self._key_offset for key in known] if self.adapter else known
 
     @property
     def most_tokens(self) -> int:
@@ -107,6 +116,19 @@ class Sequence:
     def stored(self) -> int:
         """How many tokens have keys and values: all but the newest, which the next step feeds in."""
         return len(self.prompt) + max(0, len(self.output) - 1)
+
+    @property
+    def stored_keys(self) -> list[int]:
+        """`keys` for every token that has keys and values."""
+        return (self.keys + [token + self._key_offset for token in self.output])[: self.stored]
+
+    def reusable(self, shared: int) -> int:
+        """How many of `shared` computed tokens can be built on: pictures are computed all together or not at all."""
+        return self.pictures.reusable(shared) if self.pictures else shared
+
+    @property
+    def _key_offset(self) -> int:
+        return self.adapter << 32
 
     def append(self, token: int) -> None:
         """Add a generated token."""

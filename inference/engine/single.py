@@ -10,6 +10,9 @@ from typing import Any
 import torch
 from transformers.cache_utils import DynamicCache
 
+from engine.lora import Lora
+from engine.pictures import on_device
+
 
 class SingleRunner:
     """Rows without batching. Copies of prefixes are not offered: not every cache can be cut."""
@@ -20,24 +23,40 @@ class SingleRunner:
         self.config = model.config.get_text_config()
         self.vocabulary = int(self.config.vocab_size)
         self.caches: list[Any] = []
+        # Models with positions in three dimensions count on behind a picture from another number than the tokens'.
+        self.shifts: list[int] = []
+        self.adapters = [0]
+        self.lora: Lora | None = None
+
+    def select(self, adapters: list[int]) -> None:
+        """See `Runner.select`."""
+        self.adapters = adapters
 
     def reserve(self, rows: int, length: int, used: int) -> None:
         """Room for `rows` rows; their memory grows by itself."""
         self.caches = self.caches[:used] + [None] * (rows - used)
+        self.shifts = self.shifts[:used] + [0] * (rows - used)
 
     @torch.inference_mode()
-    def prefill(self, row: int, tokens: list[int], start: int) -> torch.Tensor:
+    def prefill(self, row: int, tokens: list[int], start: int, more: dict[str, Any] | None = None) -> torch.Tensor:
         """The whole prompt into a new cache; `start` is always 0 here."""
         if start:
             raise ValueError("A single runner cannot continue a copied prefix.")
         self.caches[row] = DynamicCache(config=self.config)
-        return self._forward(row, tokens, 0)
+        self.shifts[row] = 0
+        if not more:
+            return self._forward(row, tokens, 0, self.adapters[0])
+        # Without positions: the model works them out of the pictures' sizes, and says how decoding counts on.
+        logits = self._call(row, tokens, self.adapters[0], **on_device(more, self.model))
+        delta = getattr(getattr(self.model, "model", None), "rope_deltas", None)
+        self.shifts[row] = 0 if delta is None else int(delta.reshape(-1)[0])
+        return logits
 
     @torch.inference_mode()
     def decode(self, first: int, tokens: list[int], lengths: list[int]) -> torch.Tensor:
         """One forward for each row."""
         rows = [
-            self._forward(first + index, [token], length)
+            self._forward(first + index, [token], length, self.adapters[index])
             for index, (token, length) in enumerate(zip(tokens, lengths, strict=True))
         ]
         return torch.cat(rows)
@@ -45,6 +64,7 @@ class SingleRunner:
     def move(self, source: int, target: int, length: int) -> None:
         """The target takes the source's cache over."""
         self.caches[target], self.caches[source] = self.caches[source], None
+        self.shifts[target] = self.shifts[source]
 
     def clear(self, row: int) -> None:
         """Drop the row's cache."""
@@ -64,11 +84,18 @@ class SingleRunner:
         size = getattr(self.config, "head_dim", None) or (self.config.hidden_size // self.config.num_attention_heads)
         return int(2 * self.config.num_hidden_layers * heads * size * self.model.dtype.itemsize)
 
-    def _forward(self, row: int, tokens: list[int], start: int) -> torch.Tensor:
+    def _forward(self, row: int, tokens: list[int], start: int, adapter: int) -> torch.Tensor:
+        first = start + self.shifts[row]
+        positions = torch.arange(first, first + len(tokens), device=self.device)[None]
+        return self._call(row, tokens, adapter, position_ids=positions)
+
+    def _call(self, row: int, tokens: list[int], adapter: int, **more: Any) -> torch.Tensor:
+        if self.lora is not None:
+            self.lora.rows = [adapter]
         logits: torch.Tensor = self.model(
             input_ids=torch.tensor([tokens], device=self.device),
-            position_ids=torch.arange(start, start + len(tokens), device=self.device)[None],
             past_key_values=self.caches[row],
             use_cache=True,
+            **more,
         ).logits
         return logits[:, -1]

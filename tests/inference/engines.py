@@ -89,8 +89,8 @@ def poison(runner: SlotRunner, token: int) -> None:
     """Make every forward that is fed `token` give NaN in that row."""
     honest = runner._forward
 
-    def forward(ids: torch.Tensor, positions: torch.Tensor, mask: Any) -> torch.Tensor:
-        logits = honest(ids, positions, mask)
+    def forward(ids: torch.Tensor, positions: torch.Tensor, mask: Any, **more: Any) -> torch.Tensor:
+        logits = honest(ids, positions, mask, **more)
         logits[(ids == token).any(dim=1)] = float("nan")
         return logits
 

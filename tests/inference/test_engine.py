@@ -65,10 +65,10 @@ def test_a_decode_that_raises_for_one_row_fails_that_row_alone(model: Any) -> No
     cursed = made[1].output[-1]
     honest = runner._forward
 
-    def forward(ids: torch.Tensor, positions: torch.Tensor, mask: Any) -> torch.Tensor:
+    def forward(ids: torch.Tensor, positions: torch.Tensor, mask: Any, **more: Any) -> torch.Tensor:
         if len(ids) > 1 or (ids == cursed).any():
             raise RuntimeError("this kernel is broken")
-        return honest(ids, positions, mask)
+        return honest(ids, positions, mask, **more)
 
     runner._forward = forward  # type: ignore[method-assign]
     batch.step()
@@ -83,10 +83,10 @@ def test_a_prefill_that_raises_fails_that_prompt_alone(model: Any) -> None:
     runner = SlotRunner(model)
     honest = runner.prefill
 
-    def prefill(row: int, tokens: list[int], start: int) -> torch.Tensor:
+    def prefill(row: int, tokens: list[int], start: int, more: dict[str, Any] | None = None) -> torch.Tensor:
         if tokens[0] == 13:
             raise torch.OutOfMemoryError("no memory for this one")
-        return honest(row, tokens, start)
+        return honest(row, tokens, start, more)
 
     runner.prefill = prefill  # type: ignore[method-assign]
     batch = scheduler(runner)
@@ -216,10 +216,10 @@ def test_a_broken_accelerator_ends_the_engine_and_nobody_is_left_waiting(model: 
     runner = found._scheduler.runner
     honest = runner.prefill
 
-    def prefill(row: int, tokens: list[int], start: int) -> torch.Tensor:
+    def prefill(row: int, tokens: list[int], start: int, more: dict[str, Any] | None = None) -> torch.Tensor:
         if tokens[0] == 13:
             raise torch.AcceleratorError("device-side assert")
-        return honest(row, tokens, start)
+        return honest(row, tokens, start, more)
 
     runner.prefill = prefill  # type: ignore[method-assign]
     made = [sequence([first, 8, 9], 200, stop_ids=frozenset()) for first in (5, 13, 6)]
