@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from scripts.deployment.failures import DeploymentFailed
 
@@ -45,8 +46,14 @@ def _is_aws(error: Exception) -> bool:
     return any(kind.__module__.startswith("botocore.") for kind in type(error).__mro__)
 
 
+def add_deployment(parser: argparse.ArgumentParser) -> None:
+    """The options that say which deployment is meant, scripts/run being one of them."""
+    add_place(parser)
+    parser.add_argument("--data", type=Path, metavar="DIR", help="of scripts/run, for --stage local (default: .parley)")
+
+
 def add_place(parser: argparse.ArgumentParser) -> None:
-    """The options that say which deployment is meant."""
+    """The options that say which stack is meant."""
     parser.add_argument("--stage", type=stage, default="prod", help="names the stack: parley-STAGE (default: prod)")
     parser.add_argument("--region", help="where it is (default: your configuration's)")
     parser.add_argument("--profile", help="whose credentials (default: your configuration's)")

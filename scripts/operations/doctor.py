@@ -17,10 +17,10 @@ from typing import Any
 
 from parley.channels.http import JsonPoster
 from parley.errors import DeliveryError
-from scripts.deployment.account import check_quota, identify, open_session
-from scripts.deployment.arguments import add_place, explain, say
+from scripts.deployment.account import check_quota, identify
+from scripts.deployment.arguments import add_deployment, explain, say
 from scripts.deployment.failures import DeploymentFailed
-from scripts.operations.place import LOCAL, Place
+from scripts.operations.place import LOCAL, Place, open_place
 from scripts.operations.status import look, trouble
 
 PROGRAM = "doctor"
@@ -44,13 +44,13 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/doctor", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_place(parser)
+    add_deployment(parser)
     parser.add_argument("--url", help="the API's address (default: the stack's; http://127.0.0.1:8000 for local)")
     parser.add_argument("--wait", type=float, default=900, help="seconds that the test turn may take (default: 900)")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     options = parser.parse_args(arguments)
     with explain(PROGRAM) as outcome:
-        place = Place(open_session(options.region, options.profile), options.stage)
+        place = open_place(options)
         findings: list[Finding] = []
         for finding in examine(place, options):
             findings.append(finding)

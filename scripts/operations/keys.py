@@ -15,9 +15,8 @@ import time
 from collections.abc import Sequence
 
 from parley.aws.callers import key_hash, key_item, list_keys, remove_key
-from scripts.deployment.account import open_session
-from scripts.deployment.arguments import add_place, explain, say
-from scripts.operations.place import Place
+from scripts.deployment.arguments import add_deployment, explain, say
+from scripts.operations.place import Place, open_place
 
 PROGRAM = "keys"
 CALLER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -29,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     """The exit status: 0; 1 when there was no such key; 2 with one line that says what to do."""
     options = _parser().parse_args(arguments)
     with explain(PROGRAM) as outcome:
-        place = Place(open_session(options.region, options.profile), options.stage)
+        place = open_place(options)
         outcome.status = {"create": _create, "list": _list, "revoke": _revoke}[options.command](place, options)
     return outcome.status
 
@@ -85,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     revoke = commands.add_parser("revoke", help="let a key in no more")
     revoke.add_argument("id", type=_id, help="how the key's id begins, as in the list")
     for command in (create, commands.add_parser("list", help="all keys, without the keys themselves"), revoke):
-        add_place(command)
+        add_deployment(command)
         command.add_argument("--json", action="store_true", help="print the result as JSON")
     return parser
 

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from parley.aws.table import Table
-from scripts.deployment.account import open_session
-from scripts.deployment.arguments import add_place, explain, say
-from scripts.operations.place import Place
+from scripts.deployment.arguments import add_deployment, explain, say
+from scripts.operations.place import Place, open_place
 
 PROGRAM = "logs"
 STAGES = ("receive", "think", "reply", "deliver", "sweep")
@@ -42,14 +41,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--turn", required=True, metavar="ID", help="a trace, or CONVERSATION#TURN")
     parser.add_argument("--hours", type=float, default=24, help="how far to look back (default: 24)")
     parser.add_argument("--file", type=Path, help="read this log file (of scripts/run: .parley/logs/...) instead")
-    add_place(parser)
+    add_deployment(parser)
     parser.add_argument("--json", action="store_true", help="print the lines as JSON")
     options = parser.parse_args(arguments)
     with explain(PROGRAM) as outcome:
         if options.file is not None:
             lines = from_file(options.file, options.turn)
         else:
-            place = Place(open_session(options.region, options.profile), options.stage)
+            place = open_place(options)
             lines = from_cloudwatch(place, _trace(place, options.turn), options.hours)
         found = sorted(lines, key=lambda line: str(line.get("timestamp", "")))
         if options.json:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
+import json
+import os
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import boto3
 from botocore.exceptions import ClientError
 
+from scripts.deployment.account import open_session
 from scripts.deployment.failures import BadStack
+
+ROOT = Path(__file__).resolve().parents[2]
 
 LOCAL = "local"
 """The stage that stands for scripts/run, whose resources are named as in a stack called `parley`."""
@@ -85,3 +92,22 @@ class Place:
         return BadStack(
             f"there is no stack {self.stack} in {self.session.region_name}; check --stage and --region, or deploy it"
         )
+
+
+def open_place(options: argparse.Namespace) -> Place:
+    """The deployment that a command's options name. Raises BadAccount or BadStack."""
+    if options.stage == LOCAL and "AWS_ENDPOINT_URL" not in os.environ:
+        _enter_local(options.data or ROOT / ".parley")
+    return Place(open_session(options.region, options.profile), options.stage)
+
+
+def _enter_local(data: Path) -> None:
+    """Let this process speak with the emulator of the scripts/run that keeps its state in `data`."""
+    try:
+        addresses = json.loads((data / "addresses.json").read_text())
+        cloud, endpoint = addresses["cloud"], addresses["endpoint"]
+    except (OSError, ValueError, LookupError):
+        raise BadStack(f"scripts/run is not running with its state in {data}; start it, or give --data") from None
+    os.environ |= {"AWS_ENDPOINT_URL": cloud, "AWS_ENDPOINT_URL_SAGEMAKER": endpoint}
+    for name, value in (("ACCESS_KEY_ID", "local"), ("SECRET_ACCESS_KEY", "local"), ("DEFAULT_REGION", "us-east-1")):
+        os.environ.setdefault(f"AWS_{name}", value)

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from parley.aws.table import Table
-from scripts.deployment.account import open_session
-from scripts.deployment.arguments import add_place, explain, say
-from scripts.operations.place import QUEUES, Place, Queue
+from scripts.deployment.arguments import add_deployment, explain, say
+from scripts.operations.place import QUEUES, Place, Queue, open_place
 
 PROGRAM = "redrive"
 HIDDEN_SECONDS = 120
@@ -63,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
     """The exit status: 0; 1 when there was no such letter; 2 with one line that says what to do."""
     options = _parser().parse_args(arguments)
     with explain(PROGRAM) as outcome:
-        place = Place(open_session(options.region, options.profile), options.stage)
+        place = open_place(options)
         client = place.client("sqs")
         queues = [queue for queue in place.queues if options.queue in (None, queue.name)]
         letters: list[Letter] = []
@@ -181,7 +180,7 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument("id", nargs="?")
     again.add_argument("--all", action="store_true", help="every one")
     for command in commands.choices.values():
-        add_place(command)
+        add_deployment(command)
         command.add_argument("--queue", choices=list(QUEUES), help="of this queue only")
         command.add_argument("--json", action="store_true", help="print the result as JSON")
     return parser

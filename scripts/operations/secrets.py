@@ -15,10 +15,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scripts.deployment.account import open_session
-from scripts.deployment.arguments import add_place, explain, say
+from scripts.deployment.arguments import add_deployment, explain, say
 from scripts.deployment.failures import DeploymentFailed
-from scripts.operations.place import Place
+from scripts.operations.place import Place, open_place
 
 PROGRAM = "secrets"
 NAME = re.compile(r"signing-key|bots/[a-z0-9][a-z0-9-]{0,31}/[a-z0-9][a-z0-9-]{0,31}")
@@ -38,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     """The exit status: 0; 2 with one line that says what to do."""
     options = _parser().parse_args(arguments)
     with explain(PROGRAM) as outcome:
-        place = Place(open_session(options.region, options.profile), options.stage)
+        place = open_place(options)
         {"set": _set, "list": _list, "rotate": _rotate}[options.command](place, options)
     return outcome.status
 
@@ -122,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("name", type=_name, help="signing-key, or bots/BOT/CHANNEL, for instance bots/default/slack")
     commands.add_parser("list", help="the names of what is set, and when it was; never the values")
     for added in commands.choices.values():
-        add_place(added)
+        add_deployment(added)
         added.add_argument("--json", action="store_true", help="print the result as JSON")
     return parser
 

@@ -15,9 +15,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from scripts.deployment.account import open_session
-from scripts.deployment.arguments import add_place, explain
-from scripts.operations.place import Place
+from scripts.deployment.arguments import add_deployment, explain
+from scripts.operations.place import Place, open_place
 
 PROGRAM = "status"
 TODAY = ("TurnsAnswered", "TurnsFailed", "TokensIn", "TokensOut")
@@ -29,13 +28,13 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/status", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_place(parser)
+    add_deployment(parser)
     parser.add_argument("--once", action="store_true", help="print it once, also on a terminal")
     parser.add_argument("--json", action="store_true", help="print it once, as JSON")
     options = parser.parse_args(arguments)
     live = sys.stdout.isatty() and not (options.once or options.json)
     with explain(PROGRAM) as outcome:
-        place = Place(open_session(options.region, options.profile), options.stage)
+        place = open_place(options)
         while True:
             found = look(place)
             outcome.status = 1 if trouble(found) else 0

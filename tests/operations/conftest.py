@@ -29,11 +29,12 @@ def system(slack: SlackApi, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorde
 
 
 @pytest.fixture
-def run(system: RecordedSystem, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(system: RecordedSystem, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a command's main over the deployment: (status, standard output, standard error)."""
 
     def call(main: Callable[[list[str]], int], *arguments: Any) -> tuple[int, str, str]:
         capsys.readouterr()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "")  # moto in this process, and no scripts/run that happens to run
         status = main([*map(str, arguments), "--stage", "local"])
         told = capsys.readouterr()
         return status, told.out, told.err
