@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add_place(parser)
     add("--package", type=Path, metavar="DIR", help="write template and artefacts there, and deploy nothing")
-    add("--model", metavar="DIR_OR_S3", help="a model's folder or its s3://BUCKET/PREFIX/ (default: the embedded one)")
+    add("--model", metavar="MODEL", help="a folder, s3://BUCKET/PREFIX/ or hub id (default: the embedded one)")
     add("--instance-type", metavar="TYPE", help="what the model runs on (default: ml.g6.xlarge)")
     add("--set", type=_pair, action="append", default=[], metavar="NAME=VALUE", help="a parameter of the template")
     add("--architecture", choices=["arm64", "x86_64"], default="arm64", help="of the functions (default: arm64)")

@@ -7,6 +7,7 @@ again with both. The endpoint comes last because it needs an image, and the imag
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import tempfile
 import time
@@ -26,12 +27,13 @@ from scripts.deployment.stack import Plan, Stack
 from scripts.deployment.weights import check_folder, send_folder
 from scripts.operations.cost import load_prices
 
+HUB_ID = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 DEFAULT_INSTANCE = "ml.g6.xlarge"
 
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the owner wants. `parameters` are the template's own; `model` a folder, an s3:// address, or None."""
+    """What the owner wants. `parameters` are the template's own; `model` a folder, an s3:// address or a hub id."""
 
     stage: str
     architecture: str = "arm64"
@@ -42,6 +44,14 @@ class Wishes:
     def stack(self) -> str:
         """The stack's name."""
         return f"parley-{self.stage}"
+
+    @property
+    def folder(self) -> Path | None:
+        """The model's folder, when it is one: what looks like a hub id is one unless there is such a folder."""
+        if self.model is None or self.model.startswith("s3://"):
+            return None
+        folder = Path(self.model).expanduser()
+        return None if HUB_ID.fullmatch(self.model) and not folder.is_dir() else folder
 
 
 class Deployer:
@@ -73,8 +83,8 @@ class Deployer:
         """Everything that can be known to be wrong before anything is made."""
         account = identify(self._session)
         self.stack.check()
-        if self._wishes.model is not None and not self._wishes.model.startswith("s3://"):
-            check_folder(Path(self._wishes.model))
+        if self._wishes.folder is not None:
+            check_folder(self._wishes.folder)
         instance = self._wishes.parameters.get("InstanceType", DEFAULT_INSTANCE)
         most = int(self._wishes.parameters.get("MaxInstances", "1"))
         if remark := check_quota(self._session, instance, most):
@@ -95,9 +105,8 @@ class Deployer:
                 self._session, outputs["ImageBuildProject"], outputs["BucketName"], source, self._say, self._pause
             )
             later["ImageUri"] = f"{outputs['Repository']}:{fingerprint(source)}"
-        if self._wishes.model is not None and "ModelUri" not in given:
-            bucket = outputs["BucketName"]
-            later["ModelUri"] = send_folder(self._session, bucket, Path(self._wishes.model), self._say)
+        if self._wishes.folder is not None:
+            later["ModelUri"] = send_folder(self._session, outputs["BucketName"], self._wishes.folder, self._say)
         if later:
             self._change(url, self._priced() | later, ask=False)
         return self.stack.outputs()
@@ -116,8 +125,13 @@ class Deployer:
             image := find_image(self._session, repository, fingerprint(source))
         ):
             known["ImageUri"] = image
-        if self._wishes.model is not None and self._wishes.model.startswith("s3://"):
-            known["ModelUri"] = self._wishes.model.rstrip("/") + "/"
+        model = self._wishes.model
+        if model is not None and model.startswith("s3://"):
+            known |= {"ModelUri": model.rstrip("/") + "/", "ModelId": ""}
+        elif model is not None and self._wishes.folder is None:
+            known |= {"ModelUri": "", "ModelId": model}
+        elif model is not None:
+            known |= {"ModelId": ""}
         return known
 
     def _send(self, account: Account, package: Package) -> str:

@@ -153,6 +153,21 @@ def test_a_model_s_folder_is_sent_once_and_named_by_its_content(account: Cloud, 
     assert again["ModelUri"] != parameters["ModelUri"]
 
 
+def test_a_model_is_a_hub_id_unless_there_is_such_a_folder(
+    account: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    deploy(account, model="Qwen/Qwen3-0.6B")
+    given = {p["ParameterKey"]: p["ParameterValue"] for p in (stack_of(account).describe() or {})["Parameters"]}
+    assert (given["ModelId"], given["ModelUri"]) == ("Qwen/Qwen3-0.6B", "")
+    (name,) = [m["ModelName"] for m in account.outside.client("sagemaker").list_models()["Models"]]
+    container = account.outside.client("sagemaker").describe_model(ModelName=name)["PrimaryContainer"]
+    assert container["Environment"]["PARLEY_MODEL"] == "Qwen/Qwen3-0.6B"
+    (tmp_path / "Qwen/Qwen3-0.6B").mkdir(parents=True)
+    with pytest.raises(BadModel, match=r"no config\.json"):
+        deploy(account, model="Qwen/Qwen3-0.6B")
+
+
 @pytest.mark.parametrize(
     ("missing", "told"),
     [("config.json", "no config.json"), ("tokenizer.json", "no tokenizer"), ("model.safetensors", "no weights")],
