@@ -91,6 +91,8 @@ WIDGETS: tuple[tuple[str, str, list[tuple[str, str, Json, str]]], ...] = (
         [(*endpoint(name), "Maximum") for name in ("ApproximateBacklogSize", "HasBacklogWithoutCapacity")]),
     ("Seconds that the oldest request waits for the model", "seconds",
         [(*endpoint("ApproximateAgeOfOldestRequest"), "Maximum")]),
+    ("Seconds that instances run; 3600 in an hour is one instance", "seconds",
+        [(*own("InstanceSeconds", "sweep"), "Sum")]),
     ("Tokens", "tokens", [(*own(name, "reply"), "Sum") for name in ("TokensIn", "TokensOut")]),
     ("Dead letters", "letters",
         [(*queue("ApproximateNumberOfMessagesVisible", f"{name}DeadLetters"), "Maximum") for name in QUEUES]),
@@ -195,9 +197,29 @@ def _body() -> Json:
             "title": title, "region": "${Region}", "view": "timeSeries", "metrics": rows, "stacked": False,
             "yAxis": {"left": {"label": unit, "min": 0, "showUnits": False}},
         }  # fmt: skip
-        corner = {"x": 12 * (place % 2), "y": 6 * (place // 2), "width": 12, "height": 6}
-        widgets.append({"type": "metric", **corner, "properties": properties})
+        widgets.append({"type": "metric", **_corner(place), "properties": properties})
+    widgets.append(_cost_widget(len(WIDGETS), shown({"Ref": "InstanceUsdPerHour"})))
     return {"Fn::Sub": [json.dumps({"widgets": widgets}), names]}
+
+
+def _cost_widget(place: int, hourly: str) -> Json:
+    """What the instances cost a day, from the seconds that they ran."""
+    namespace, name, dimensions = own("InstanceSeconds", "sweep")
+    seconds = [namespace, name, *[part for pair in dimensions.items() for part in pair]]
+    properties = {
+        "title": "USD a day for instances", "region": "${Region}", "view": "timeSeries", "period": 86_400,
+        "metrics": [
+            [{"expression": f"s / 3600 * {hourly}", "label": "USD", "id": "usd"}],
+            [*seconds, {"stat": "Sum", "period": 86_400, "id": "s", "visible": False}],
+        ],
+        "yAxis": {"left": {"label": "USD", "min": 0, "showUnits": False}},
+    }  # fmt: skip
+    return {"type": "metric", **_corner(place), "properties": properties}
+
+
+def _corner(place: int) -> Json:
+    """Where the widget with this number lies: two in a row."""
+    return {"x": 12 * (place % 2), "y": 6 * (place // 2), "width": 12, "height": 6}
 
 
 def _switch(text: str, usually: str = "on") -> Json:

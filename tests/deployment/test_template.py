@@ -8,11 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from botocore.stub import Stubber
 from cfnlint.api import lint
 
+from parley.backends import sagemaker_async
 from scripts.deployment import watching
 from scripts.deployment.package import Package
+from scripts.operations.scaling import OUT_COOLDOWN, Engine, Policy
 
 ROOT = Path(__file__).parents[2]
 
@@ -159,7 +163,9 @@ def test_the_dashboard_s_body_is_json_whatever_names_are_filled_in(template: Jso
     text, names = template["Resources"]["Board"]["Properties"]["DashboardBody"]["Fn::Sub"]
     filled = re.sub(r"\$\{(\w+)\}", lambda found: f"<{found[1]}>" if found[1] in names else "?", text)
     body = json.loads(filled)
-    assert len(body["widgets"]) == len(watching.WIDGETS)
+    assert len(body["widgets"]) == len(watching.WIDGETS) + 1, "and the cost of a day"
+    corners = {(widget["x"], widget["y"]) for widget in body["widgets"]}
+    assert len(corners) == len(body["widgets"]), "none lies on another"
     assert "?" not in filled
 
 
@@ -176,3 +182,50 @@ def test_every_alarm_tells_the_owner_and_nobody_else(template: Json) -> None:
     assert len(alarms) == len(watching.ALARMS) + 1
     for name, alarm in alarms.items():
         assert alarm["AlarmActions"] == [{"Ref": "WakeUp" if name == "WaitingForTheModel" else "Alarms"}]
+
+
+def test_the_simulation_the_code_and_the_template_agree_on_the_endpoint(template: Json) -> None:
+    defaults = {name: body.get("Default") for name, body in template["Parameters"].items()}
+    policy = Policy()
+    assert (policy.most, policy.backlog, policy.keep_warm) == (
+        defaults["MaxInstances"], defaults["BacklogPerInstance"], defaults["KeepWarmSeconds"],
+    )  # fmt: skip
+    assert Engine().slots == defaults["RequestsAtOnce"]
+    scaling = template["Resources"]["Backlog"]["Properties"]["TargetTrackingScalingPolicyConfiguration"]
+    assert scaling["ScaleOutCooldown"] == OUT_COOLDOWN
+    output = template["Resources"]["EndpointConfig"]["Properties"]["AsyncInferenceConfig"]["OutputConfig"]
+    assert output["S3OutputPath"] == {"Fn::Sub": f"s3://${{Bucket}}/{sagemaker_async.OUT}/"}
+    assert output["S3FailurePath"] == {"Fn::Sub": f"s3://${{Bucket}}/{sagemaker_async.FAILED}/"}
+    expired = template["Resources"]["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"][0]["Prefix"]
+    assert all(f"{place}/".startswith(expired) for place in (sagemaker_async.IN, sagemaker_async.OUT))
+
+
+def test_the_endpoint_s_configuration_is_one_that_sagemaker_takes(template: Json) -> None:
+    configured = resolved(template["Resources"]["EndpointConfig"]["Properties"], template)
+    client = boto3.client("sagemaker", region_name="eu-west-1", aws_access_key_id="x", aws_secret_access_key="x")
+    with Stubber(client) as stubbed:  # which holds the request to botocore's model of the service
+        arn = "arn:aws:sagemaker:eu-west-1:123456789012:endpoint-config/parley-prod"
+        stubbed.add_response("create_endpoint_config", {"EndpointConfigArn": arn})
+        client.create_endpoint_config(EndpointConfigName="parley-prod", **configured)
+
+
+def resolved(value: Any, template: Json) -> Any:
+    """A property with its parameters' defaults, and any text for what CloudFormation would look up."""
+    if isinstance(value, list):
+        return [resolved(entry, template) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    if "Ref" in value:
+        return template["Parameters"].get(value["Ref"], {}).get("Default", "arn:aws:sns:eu-west-1:123456789012:x")
+    if "Fn::If" in value:
+        return resolved(value["Fn::If"][2], template)
+    if "Fn::Sub" in value:
+        return re.sub(r"\$\{\w+\}", "bucket", value["Fn::Sub"])
+    if "Fn::GetAtt" in value:
+        return "model"
+    return {name: resolved(entry, template) for name, entry in value.items() if not absent(entry)}
+
+
+def absent(value: Any) -> bool:
+    """Whether a property is left out by default."""
+    return isinstance(value, dict) and value.get("Fn::If", [None, None, None])[2] == {"Ref": "AWS::NoValue"}

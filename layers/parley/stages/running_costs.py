@@ -19,11 +19,14 @@ TOLD = {
 def meter(seconds: float, now: float, ports: Ports) -> None:
     """Count the `seconds` since the last call for each instance that runs, and do what follows from the sum."""
     budget, guard = ports.budget, ports.guard
+    running = guard.instances()
+    if running:
+        ports.telemetry.count("InstanceSeconds", running * seconds, "Seconds")
     if budget.limit <= 0:
         if guard.resting():
             guard.open()  # the limit was taken away
         return
-    month, running = month_of(now), guard.instances()
+    month = month_of(now)
     used, told = guard.add(month, running * seconds)
     level = budget.level(used)
     if level is Level.CLOSED:
@@ -35,4 +38,3 @@ def meter(seconds: float, now: float, ports: Ports) -> None:
         spent = budget.spent(used)
         guard.tell(month, level, TOLD[level].format(spent=spent, limit=budget.limit))
         ports.telemetry.warn("budget", level=level.name.lower(), spent=round(spent, 2), limit=budget.limit)
-    ports.telemetry.count("InstanceSeconds", running * seconds, "Seconds")
