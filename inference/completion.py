@@ -127,7 +127,7 @@ class Completion:
             stop_ids=self.loaded.stop_ids,
             sampling=_seeded(prepared.sampling, index),
             caller=request.caller,
-            constraint=prepared.constraint.copy() if prepared.constraint else None,
+            constraint=prepared.constraint.copy(prepared.limit) if prepared.constraint else None,
             listener=listener,
         )
 

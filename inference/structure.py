@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from errors import InvalidRequest
@@ -17,21 +19,58 @@ SPACING: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separ
 may write blanks until its tokens are used up."""
 
 
+CLOSE_WITHIN = 128
+"""An end that needs more tokens than this is not looked for."""
+
+SLACK = 8
+"""Tokens kept free beyond what the end needs: the next token may open something that must be closed too."""
+
+
+@dataclass(frozen=True)
+class Closers:
+    """The tokens of single characters that lead to the end of JSON, and the one that ends an answer."""
+
+    quote: int
+    brace: int
+    bracket: int
+    zero: int
+    letter: int
+    stop: int
+
+    def tokens(self, allowed: Callable[[int], bool]) -> tuple[int, ...]:
+        """Which to take, best first: inside a string, the only place for this letter, a brace would be mere text."""
+        if allowed(self.letter):
+            return self.quote, self.letter
+        return self.brace, self.bracket, self.quote, self.zero
+
+
 class GrammarConstraint:
-    """One sequence's place in a grammar; the engine's thread masks and advances it."""
+    """One sequence's place in a grammar; the engine's thread masks and advances it.
 
-    def __init__(self, matcher: Any) -> None:
+    When the tokens run out, it leads to the nearest end: strings and lists are closed, what is required gets the least
+    that the grammar allows. `closers` are the tokens that help (see `Closers`), `limit` the most tokens there will be.
+    """
+
+    def __init__(self, matcher: Any, closers: Closers | None = None, limit: int = 1 << 31) -> None:
         self._matcher = matcher
+        self._closers = closers
+        self._left = limit
 
-    def copy(self) -> GrammarConstraint:
-        """The same grammar from the same place, for another sequence."""
-        return GrammarConstraint(self._matcher.deep_copy())
+    def copy(self, limit: int) -> GrammarConstraint:
+        """The same grammar from the same place, for another sequence of at most `limit` tokens."""
+        return GrammarConstraint(self._matcher.deep_copy(), self._closers, limit)
 
     def mask(self, logits: Any) -> None:
         """Set the logits ([vocabulary], in place) of tokens that the grammar forbids here to minus infinity."""
         import numpy
         import torch
 
+        if (token := self._forced()) is not None:
+            kept = logits[token].item()
+            logits[:] = float("-inf")
+            # Whatever the model, or a bias, thinks of it: NaN stays NaN, so that it is still found.
+            logits[token] = 0.0 if kept == float("-inf") else kept
+            return
         bits = numpy.frombuffer(self._matcher.compute_bitmask(), dtype=numpy.uint8)
         allowed = torch.from_numpy(numpy.unpackbits(bits, bitorder="little")[: len(logits)]).to(logits.device)
         logits[: len(allowed)].masked_fill_(allowed == 0, float("-inf"))
@@ -42,7 +81,47 @@ class GrammarConstraint:
         if not self._matcher.consume_token(token):
             # Without the library's message, which quotes the text: it would reach the log.
             raise RuntimeError("The grammar allows no token here.")
+        self._left -= 1
         return bool(self._matcher.is_stopped())
+
+    def _forced(self) -> int | None:
+        """The one token to take so that the end is reached in time; None while there is time, or no near end."""
+        if self._closers is None or self._left > 2 * CLOSE_WITHIN + SLACK:
+            return None
+        end = self._end()
+        if not self._matcher.is_accepting():
+            return end[0] if end and len(end) + SLACK >= self._left else None
+        # Complete, and more may follow (another call): only if there is time for twice the least of it.
+        return None if end and 2 * len(end) + SLACK < self._left else self._closers.stop
+
+    def _end(self) -> list[int]:
+        """Tokens, at least one, that lead to the next end from here; [] if there is no near one."""
+        ahead = self._matcher.deep_copy()
+        path: list[int] = []
+        while not path or not ahead.is_accepting():
+            token = self._closer(ahead)
+            if len(path) == CLOSE_WITHIN or token is None or not ahead.consume_token(token):
+                return []
+            path.append(token)
+        return path
+
+    def _closer(self, matcher: Any) -> int | None:
+        """The token that brings the end nearest: one that closes, else what is forced, else any."""
+        mask = matcher.compute_bitmask()
+
+        def allowed(token: int) -> bool:
+            return bool(mask[token >> 3] >> (token & 7) & 1)
+
+        assert self._closers is not None  # for the type checker: without them no end is looked for
+        found = next(filter(allowed, self._closers.tokens(allowed)), None)
+        if found is not None:
+            return found
+        forced: list[int] = matcher.compute_ff_tokens()
+        if forced:
+            return forced[0]
+        stop = self._closers.stop
+        some = (8 * at + bit for at, byte in enumerate(mask) if byte for bit in range(8) if byte >> bit & 1)
+        return next((token for token in some if token != stop), None)
 
 
 class Grammars:
@@ -90,7 +169,12 @@ class Grammars:
         if matcher.is_error():
             detail = matcher.get_error().splitlines()[0][:300]
             raise InvalidRequest(f"'{param}' cannot be enforced: {detail}", param=param, code="invalid_schema")
-        return GrammarConstraint(matcher)
+        return GrammarConstraint(matcher, self._closers())
+
+    def _closers(self) -> Closers | None:
+        known = self._tokenizer.get_vocab()
+        found = [known.get(text) for text in ('"', "}", "]", "0", "q")] + self._stop_ids[:1]
+        return Closers(*found) if len(found) == 6 and None not in found else None  # no byte-level tokenizer lacks one
 
     def _wrap(self) -> Any:
         with self._lock:

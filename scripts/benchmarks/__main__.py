@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from scripts.benchmarks import pipeline
+from scripts.benchmarks import pipeline, structure
 
-BENCHMARKS = {"pipeline": pipeline.main}
+BENCHMARKS = {"pipeline": pipeline.main, "structure": structure.main}
 
 
 def main() -> int:

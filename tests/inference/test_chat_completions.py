@@ -10,7 +10,7 @@ from urllib.request import Request
 
 import openai
 import pytest
-from openai.types.chat import ChatCompletionMessageParam
+from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessageParam
 
 from tests.inference.engines import generate
 from tests.inference.server import Server, user
@@ -72,6 +72,22 @@ def test_a_stream_ends_with_done_and_has_usage_only_when_asked(server: Server) -
     events = [line for line in raw.split("\n") if line.startswith("data: ")]
     assert events[-1] == "data: [DONE]"
     assert all("usage" not in json.loads(event[6:]) for event in events[:-1])
+
+
+def test_invocations_streams_as_the_official_client_expects(server: Server) -> None:
+    client = server.client().with_options(base_url=server.url)
+    body = user("Hello there", max_tokens=20, stream=True, stream_options={"include_usage": True})
+    stream = client.post(
+        "/invocations",
+        body=body,
+        cast_to=ChatCompletion,
+        stream=True,
+        stream_cls=openai.Stream[ChatCompletionChunk],
+    )
+    chunks = list(stream)
+    assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == text_of(server)
+    assert [c.usage.completion_tokens for c in chunks if c.usage is not None] == [20]
+    assert chunks[-1].choices == []
 
 
 def test_several_choices_have_their_index(server: Server) -> None:
@@ -307,14 +323,15 @@ def test_the_list_of_models(server: Server) -> None:
     assert [found.object for found in server.client().models.list().data] == ["model"]
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/invocations"])
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_client_that_goes_away_frees_its_slot(server: Server, tokenizer: Any, stream: bool) -> None:
+def test_a_client_that_goes_away_frees_its_slot(server: Server, tokenizer: Any, stream: bool, path: str) -> None:
     never_end = {str(tokenizer.eos_token_id): -100}
     body = json.dumps(user("Hi", max_tokens=450, n=4, stream=stream, logit_bias=never_end)).encode()
     before = server.gauge("generated_tokens_total")
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=30) as connection:
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
         connection.sendall(head.encode() + body)
         server.until_at_least("running", 1)
     server.until("running", 0)

@@ -48,14 +48,38 @@ def test_choices_of_one_request_each_keep_to_it(server: Server) -> None:
     assert all(json.loads(choice["message"]["content"])["kind"] for choice in body["choices"])
 
 
-def test_json_object_begins_an_object(server: Server) -> None:
-    body = server.post(
-        user("An order", response_format={"type": "json_object"}, max_tokens=60, temperature=1.0, seed=2)
-    )[1]
+LONG = {
+    "type": "object",
+    "properties": {
+        "story": {"type": "string"},
+        "parts": {"type": "array", "items": {"type": "array", "items": {"type": "string", "minLength": 3}}},
+        "count": {"type": "number"},
+        "kind": {"enum": ["refund", "return"]},
+    },
+    "required": ["story", "parts", "count", "kind"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("wanted", [{"type": "json_object"}, {"type": "json_schema", "json_schema": {"schema": LONG}}])
+@pytest.mark.parametrize("limit", [70, 150])
+def test_an_output_that_runs_out_of_tokens_is_brought_to_its_end(
+    server: Server, wanted: dict[str, Any], seed: int, limit: int
+) -> None:
+    body = server.post(user("A story", response_format=wanted, max_tokens=limit, temperature=1.5, seed=seed))[1]
     choice = body["choices"][0]
-    assert choice["message"]["content"].startswith("{")
-    if choice["finish_reason"] == "stop":
-        assert isinstance(json.loads(choice["message"]["content"]), dict)
+    found = json.loads(choice["message"]["content"])
+    assert isinstance(found, dict)
+    assert body["usage"]["completion_tokens"] <= limit
+    if wanted["type"] == "json_schema":
+        assert sorted(found) == ["count", "kind", "parts", "story"]
+
+
+def test_json_object_begins_an_object_even_where_it_cannot_end(server: Server) -> None:
+    body = server.post(user("An order", response_format={"type": "json_object"}, max_tokens=1))[1]
+    assert body["choices"][0]["message"]["content"].startswith("{")
+    assert body["choices"][0]["finish_reason"] == "length"
 
 
 @pytest.mark.parametrize(

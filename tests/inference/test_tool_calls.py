@@ -6,8 +6,10 @@ import json
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from structure import Grammars
 from tool_calls import BARE, HERMES, MISTRAL, CallReader, Dialect, dialect_of
 
 from tests.inference.server import Server
@@ -77,6 +79,19 @@ WEATHER = {
         },
     },
 }
+STRICT = {
+    "type": "function",
+    "function": {
+        "name": "ping",
+        "strict": True,
+        "parameters": {
+            "type": "object",
+            "properties": {"code": {"type": "string", "pattern": "^[a-c]{2}$"}},
+            "required": ["code"],
+            "additionalProperties": False,
+        },
+    },
+}
 PING = {"type": "function", "function": {"name": "ping", "parameters": {"type": "object", "maxProperties": 0}}}
 
 
@@ -110,6 +125,38 @@ def test_a_named_function_is_called_and_streamed_the_same(server: Server) -> Non
     assert (call.index, call.function.name, call.function.arguments) == (0, whole["name"], whole["arguments"])
     assert "".join(part.delta.content or "" for part in parts) == ""
     assert parts[-1].finish_reason == "tool_calls"
+
+
+@pytest.mark.parametrize("dialect", [HERMES, MISTRAL, BARE])
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_demanded_call_keeps_to_its_schema_in_each_dialect(
+    tokenizer: Any, dialect: Dialect, several: bool, seed: int
+) -> None:
+    """A model that chooses at random among what the grammar allows; its text is read back whole and in pieces."""
+    grammars = Grammars(tokenizer, len(tokenizer), frozenset({tokenizer.eos_token_id}))
+    constraint = grammars.for_call([WEATHER, STRICT], dialect, several).copy(150)
+    generator, ids = torch.Generator().manual_seed(seed), list[int]()
+    while True:
+        logits = torch.rand(len(tokenizer), generator=generator)
+        constraint.mask(logits)
+        ids.append(int(torch.multinomial(torch.softmax(logits, 0), 1, generator=generator)))
+        if ids[-1] == tokenizer.eos_token_id or constraint.accept(ids[-1]) or len(ids) == 150:
+            break
+    pieces = [tokenizer.decode([token]) for token in ids if token != tokenizer.eos_token_id]
+    said, calls = read(dialect, [tokenizer.decode(ids, skip_special_tokens=True)])
+    assert said == ""
+    assert len(calls) >= 1 if several else len(calls) == 1
+    for name, arguments in calls:
+        if name == "weather":
+            assert set(arguments) == {"city", "days"}
+            assert arguments["city"] in ("Paris", "Rome")
+            assert 1 <= arguments["days"] <= 9
+        else:
+            assert set(arguments) == {"code"}
+            assert len(arguments["code"]) == 2
+    if "\ufffd" not in "".join(pieces):
+        assert read(dialect, pieces) == (said, calls)
 
 
 def test_without_tools_or_with_none_nothing_is_read_as_a_call(server: Server) -> None:
