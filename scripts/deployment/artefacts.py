@@ -46,13 +46,16 @@ def upload(session: boto3.Session, bucket: str, file: Path, say: Callable[[str],
 
 def upload_all(session: boto3.Session, bucket: str, folder: Path, say: Callable[[str], None]) -> Json:
     """The folder's template with S3 addresses in place of the artefacts beside it, which are sent."""
+    return addressed(folder, lambda file: f"s3://{bucket}/{upload(session, bucket, file, say)}")
+
+
+def addressed(folder: Path, address: Callable[[Path], str]) -> Json:
+    """The folder's template with `address` of each artefact beside it in the artefact's place."""
     template: Json = json.loads((folder / "template.json").read_text())
-    addressed = copy.deepcopy(template)
-    for resource in addressed["Resources"].values():
+    for resource in template["Resources"].values():
         for name in {"CodeUri", "ContentUri"} & resource.get("Properties", {}).keys():
-            key = upload(session, bucket, folder / Path(resource["Properties"][name]).name, say)
-            resource["Properties"][name] = f"s3://{bucket}/{key}"
-    return addressed
+            resource["Properties"][name] = address(folder / Path(resource["Properties"][name]).name)
+    return template
 
 
 def translate(template: Json, region: str) -> Json:

@@ -7,21 +7,20 @@ import sys
 import tempfile
 from pathlib import Path
 
-from scripts.deployment.artefacts import translate
+from scripts.deployment.artefacts import Json, addressed, translate
 from scripts.deployment.package import write_package
 
-PLACE = "s3://artefacts"
+
+def translated(folder: Path) -> Json:
+    """A package's template as plain CloudFormation, its artefacts named as if they lay in a bucket."""
+    return translate(addressed(folder, lambda file: f"s3://artefacts/{file.name}"), "eu-west-1")
 
 
 def main(target: Path) -> int:
-    """Package, translate, write; artefacts are named as if they lay in a bucket."""
+    """Package, translate, write."""
     with tempfile.TemporaryDirectory() as name:
         package = write_package(Path(name) / "package", "arm64", lambda text: None)
-        template = json.loads((package.folder / "template.json").read_text())
-    for resource in template["Resources"].values():
-        for key in {"CodeUri", "ContentUri"} & resource["Properties"].keys():
-            resource["Properties"][key] = f"{PLACE}/{Path(resource['Properties'][key]).name}"
-    target.write_text(json.dumps(translate(template, "eu-west-1"), indent=1) + "\n")
+        target.write_text(json.dumps(translated(package.folder), indent=1) + "\n")
     return 0
 
 

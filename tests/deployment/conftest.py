@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from scripts.deployment.package import Package, write_package
+from scripts.deployment.translated import translated
 
 Json = dict[str, Any]
 
@@ -26,20 +25,7 @@ def template(package: Package) -> Json:
     return found
 
 
-@pytest.fixture(scope="session")
-def translated(template: Json) -> Json:
+@pytest.fixture(scope="session", name="translated")
+def _translated(package: Package) -> Json:
     """The same as plain CloudFormation, with addresses in place of the artefacts beside it."""
-    from samtranslator.translator.transform import transform
-
-    class NoManagedPolicies:
-        def load(self) -> dict[str, str]:
-            return {}
-
-    uploaded = copy.deepcopy(template)
-    for resource in uploaded["Resources"].values():
-        for name in {"CodeUri", "ContentUri"} & resource["Properties"].keys():
-            resource["Properties"][name] = f"s3://artefacts/{Path(resource['Properties'][name]).name}"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-        found: Json = transform(uploaded, {}, NoManagedPolicies())
-    return found
+    return translated(package.folder)
