@@ -167,7 +167,7 @@ class Completion:
                 self._engine.cancel(sequence)
 
     def usage(self) -> dict[str, Any]:
-        """Tokens as OpenAI counts them; what was reused of the prompt is a part of it."""
+        """Tokens as OpenAI counts them, what was reused of the prompt being a part of it; and the device's time."""
         prompt = len(self.prepared.prompt.ids)
         completion = sum(len(sequence.output) for sequence in self.sequences)
         return {
@@ -175,6 +175,7 @@ class Completion:
             "completion_tokens": completion,
             "total_tokens": prompt + completion,
             "prompt_tokens_details": {"cached_tokens": self.sequences[0].reused},
+            "compute_ms": round(1000 * sum(sequence.computed for sequence in self.sequences)),
         }
 
     def _wait_estimate(self) -> int:

@@ -81,10 +81,12 @@ class Scheduler:
             return False
         sequence = self.waiting.pop()
         row = sequence.row = len(self.running)
+        begun = time.monotonic()
         try:
             self._make_room(sequence)
             logits = self._prefill(sequence, row)
             chosen = sample([sequence], logits)
+            sequence.computed += time.monotonic() - begun
         except Exception as error:
             self._fail_before_joining(sequence, error)
             return True
@@ -146,6 +148,7 @@ class Scheduler:
 
     def _decode(self) -> None:
         batch = list(self.running)
+        begun = time.monotonic()
         try:
             self.runner.select([s.adapter for s in batch])
             logits = self.runner.decode(0, [s.output[-1] for s in batch], [s.stored for s in batch])
@@ -154,6 +157,9 @@ class Scheduler:
             raise_if_fatal(error)
             log.error("a decode of %d rows failed, trying one by one", len(batch), exc_info=error)
             chosen = [self._decode_alone(sequence) for sequence in batch]
+        share = (time.monotonic() - begun) / len(batch)
+        for sequence in batch:
+            sequence.computed += share
         self._deliver(batch, chosen)
 
     def _decode_alone(self, sequence: Sequence) -> Sampled | None:

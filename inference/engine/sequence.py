@@ -97,6 +97,8 @@ class Sequence:
     finished: Finish | None = None
     arrived: float = field(default_factory=time.monotonic)
     first_token_at: float | None = None
+    computed: float = 0.0
+    """Seconds of the device that went into it: a decode's are shared by all who took part."""
     keys: list[int] = field(init=False)
     random: random.Random = field(init=False)
 

@@ -21,6 +21,7 @@ from scripts.deployment.package import report, write_package
 from scripts.deployment.stack import Plan
 
 PROGRAM = "deploy"
+DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 SIGNS = {"Add": "+", "Modify": "~", "Remove": "-", "Import": "+", "Dynamic": "~"}
 
 
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _deploy(options: argparse.Namespace) -> int:
     parameters = dict(options.set) | ({"InstanceType": options.instance_type} if options.instance_type else {})
+    parameters |= options.warm or {}
     wishes = Wishes(options.stage, options.architecture, options.model, parameters)
     session = open_session(options.region, options.profile)
     deployer = Deployer(session, wishes, _say, lambda plan: _confirm(plan, options))
@@ -76,12 +78,23 @@ def _parser() -> argparse.ArgumentParser:
     add("--model", metavar="MODEL", help="a folder, s3://BUCKET/PREFIX/ or hub id (default: the embedded one)")
     add("--instance-type", metavar="TYPE", help="what the model runs on (default: ml.g6.xlarge)")
     add("--set", type=_pair, action="append", default=[], metavar="NAME=VALUE", help="a parameter of the template")
+    add("--warm", type=_warm, metavar="DAYS,FROM-UNTIL", help="keep an instance, e.g. MON-FRI,9-18 (UTC); or never")
     add("--architecture", choices=["arm64", "x86_64"], default="arm64", help="of the functions (default: arm64)")
     add("--yes", action="store_true", help="agree to the plan beforehand")
     add("--plan", action="store_true", help="show what would change, and change nothing")
     add("--drift", action="store_true", help="show what was changed behind the stack's back; 1 if anything was")
     add("--json", action="store_true", help="print results as JSON")
     return parser
+
+
+def _warm(text: str) -> dict[str, str]:
+    """The two schedules of warm hours, in the fields of a cron expression."""
+    if text == "never":
+        return {"WarmFrom": "", "WarmUntil": ""}
+    found = re.fullmatch(r"([A-Z]{3}(?:[-,][A-Z]{3})*),(\d{1,2})-(\d{1,2})", text.upper())
+    if found is None or not int(found[2]) < int(found[3]) <= 23 or set(re.split("[-,]", found[1])) - set(DAYS):
+        raise argparse.ArgumentTypeError(f"{text!r}: give days and hours, for instance MON-FRI,9-18, or never")
+    return {"WarmFrom": f"0 {int(found[2])} ? * {found[1]} *", "WarmUntil": f"0 {int(found[3])} ? * {found[1]} *"}
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -92,17 +92,21 @@ def draw(lines: list[dict[str, Any]]) -> Iterator[str]:
         yield f"{_seconds(line) - first:9.3f} s  {stage:<8} {mark}{line.get('message', '')}  {facts}".rstrip()
 
 
-def _matching(texts: Any, trace: str) -> Iterator[dict[str, Any]]:
+def read_lines(texts: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """The log lines among these texts, as JSON objects; what is none is passed over."""
     for text in texts:
-        if trace not in text:
-            continue
-        start = text.find("{")  # scripts/run writes the process's name before a line
+        start = text.find("{")
         try:
             line = json.loads(text[start:]) if start >= 0 else None
         except ValueError:
             continue
-        if isinstance(line, dict) and line.get("correlation_id") == trace:
+        if isinstance(line, dict):
             yield line
+
+
+def _matching(texts: Iterable[str], trace: str) -> Iterator[dict[str, Any]]:
+    lines = read_lines(text for text in texts if trace in text)
+    return (line for line in lines if line.get("correlation_id") == trace)
 
 
 def _trace(place: Place, turn: str) -> str:

@@ -45,12 +45,12 @@ class Place:
         self.session = session
         self.stack = "parley" if stage == LOCAL else f"parley-{stage}"
         self.secrets_path = f"/{self.stack}"
-        self._stage = stage
+        self.is_local = stage == LOCAL
 
     @cached_property
     def outputs(self) -> dict[str, str]:
         """The stack's outputs; for scripts/run, what they would be."""
-        if self._stage == LOCAL:
+        if self.is_local:
             account = self.session.client("sts").get_caller_identity()["Account"]
             return {"TableName": f"{self.stack}-Table", "BucketName": f"{self.stack}-bucket-{account}"}
         try:
@@ -87,7 +87,7 @@ class Place:
         return self.session.client(service)
 
     def _missing(self) -> BadStack:
-        if self._stage == LOCAL:
+        if self.is_local:
             return BadStack("scripts/run is not running at AWS_ENDPOINT_URL; its log folder says where its emulator is")
         return BadStack(
             f"there is no stack {self.stack} in {self.session.region_name}; check --stage and --region, or deploy it"

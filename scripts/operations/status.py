@@ -10,7 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -19,7 +19,9 @@ from scripts.deployment.arguments import add_deployment, explain
 from scripts.operations.place import Place, open_place
 
 PROGRAM = "status"
-TODAY = ("TurnsAnswered", "TurnsFailed", "TokensIn", "TokensOut")
+TODAY = {"TurnsAnswered": "reply", "TurnsFailed": "reply", "TokensIn": "reply", "TokensOut": "reply",
+         "InstanceSeconds": "sweep"}  # fmt: skip
+"""Parley's metrics that are summed since midnight UTC, and the stage that writes each."""
 SECONDS = 10
 
 
@@ -57,8 +59,10 @@ def look(place: Place) -> dict[str, Any]:
         "endpoint": _endpoint(place),
         "queues": {queue.name: _queue(place, queue.url) for queue in place.queues},
         "dead_letters": {queue.name: _queue(place, queue.dead_letters_url)["waiting"] for queue in place.queues},
+        "oldest": _oldest(place),
         "alarms": _alarms(place),
         "today": _today(place),
+        "hourly": _hourly(place),
     }
 
 
@@ -79,11 +83,15 @@ def draw(stack: str, found: dict[str, Any]) -> str:
     lines = [f"{stack:<24} {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC", f"{'model':<24} {model}"]
     for name, queue in found["queues"].items():
         waiting = f"{queue['waiting']} waiting, {queue['in_flight']} being handled"
+        if found["oldest"].get(name):
+            waiting += f", the oldest for {found['oldest'][name]:.0f} s"
         lines.append(f"{name:<24} {waiting}, {found['dead_letters'][name]} dead letters")
     today = found["today"]
     lines += [
         f"{name + ' today':<24} {'unknown' if today is None else format(round(today[name]), ',')}" for name in TODAY
     ]
+    spent = "unknown" if today is None else f"{today['InstanceSeconds'] / 3600 * found['hourly']:,.2f} USD"
+    lines.append(f"{'instances today':<24} {spent}")
     lines.append(f"{'needs a person':<24} {'; '.join(trouble(found)) or 'nothing'}")
     return "\n".join(lines)
 
@@ -101,6 +109,33 @@ def _queue(place: Place, url: str) -> dict[str, int]:
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     told = place.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
     return {"waiting": int(told[names[0]]), "in_flight": int(told[names[1]])}
+
+
+def _oldest(place: Place) -> dict[str, float]:
+    """Seconds that the oldest message of each queue has waited, as CloudWatch knew some minutes ago."""
+    now = datetime.now(UTC)
+    found = {}
+    for queue in place.queues:
+        try:
+            points = place.client("cloudwatch").get_metric_statistics(
+                Namespace="AWS/SQS", MetricName="ApproximateAgeOfOldestMessage", Period=60, Statistics=["Maximum"],
+                Dimensions=[{"Name": "QueueName", "Value": queue.url.rpartition("/")[2]}],
+                StartTime=now - timedelta(minutes=5), EndTime=now,
+            )["Datapoints"]  # fmt: skip
+        except ClientError:
+            points = []
+        if points:
+            found[queue.name] = float(max(points, key=lambda point: point["Timestamp"])["Maximum"])
+    return found
+
+
+def _hourly(place: Place) -> float:
+    """What an instance costs an hour, as the stack was told; 0 where nobody said."""
+    if place.is_local:
+        return 0.0
+    (stack,) = place.client("cloudformation").describe_stacks(StackName=place.stack)["Stacks"]
+    given = {entry["ParameterKey"]: entry["ParameterValue"] for entry in stack.get("Parameters", [])}
+    return float(given.get("InstanceUsdPerHour", 0))
 
 
 def _alarms(place: Place) -> list[str] | None:
@@ -127,13 +162,13 @@ def _today(place: Place) -> dict[str, float] | None:
                 "Metric": {
                     "Namespace": "Parley",
                     "MetricName": name,
-                    "Dimensions": [{"Name": "service", "Value": "parley"}, {"Name": "stage", "Value": "reply"}],
+                    "Dimensions": [{"Name": "service", "Value": "parley"}, {"Name": "stage", "Value": stage}],
                 },
                 "Period": 86_400,
                 "Stat": "Sum",
             },
         }
-        for name in TODAY
+        for name, stage in TODAY.items()
     ]
     try:
         told = place.client("cloudwatch").get_metric_data(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from scripts.deployment.__main__ import main
+from scripts.deployment.__main__ import _parser, main
 from scripts.deployment.archives import fingerprint
 from scripts.deployment.failures import MissingPackage
 from scripts.deployment.layers import installed
@@ -144,3 +144,15 @@ def test_a_package_that_is_not_installed_is_named(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("# one\nno-such-package-here==1.0  # why\n")
     with pytest.raises(MissingPackage, match="no-such-package-here"):
         installed(tmp_path / "requirements.txt")
+
+
+def test_warm_hours_are_one_setting() -> None:
+    given = _parser().parse_args(["--warm", "mon-fri,9-18"]).warm
+    assert given == {"WarmFrom": "0 9 ? * MON-FRI *", "WarmUntil": "0 18 ? * MON-FRI *"}
+    assert _parser().parse_args(["--warm", "never"]).warm == {"WarmFrom": "", "WarmUntil": ""}
+
+
+@pytest.mark.parametrize("text", ["", "9-18", "MON-FRI", "MON-FRI,18-9", "MON-FRI,9-24", "FOO,9-18", "MON-FRI,9"])
+def test_what_are_no_warm_hours_is_refused(text: str) -> None:
+    with pytest.raises(SystemExit):
+        _parser().parse_args(["--warm", text])

@@ -11,7 +11,7 @@ import pytest
 
 from scripts.local.gateway import refuse
 from scripts.local.http_server import HttpServer, bind
-from scripts.operations import doctor, logs, status
+from scripts.operations import doctor, logs, status, usage
 from tests.channels.platforms import Answer, SlackApi
 from tests.deployment.recorded_system import API_KEY, RecordedSystem
 from tests.deployment.slack_user import say
@@ -139,3 +139,41 @@ def test_a_turn_may_be_named_by_its_conversation_and_number(run: Run, system: Re
     code, _, told = run(logs.main, "--turn", "slack:T1:C1/17.0#1")
     assert code == 1, "there are no log groups here"
     assert "slack:T1:C1/17.0#1" in told
+
+
+def answered(conversation: str, turn: int, **facts: Any) -> str:
+    told = {
+        "message": "turn answered",
+        "conversation": conversation,
+        "turn": turn,
+        "channel": conversation[:5],
+        **facts,
+    }
+    return json.dumps(told)
+
+
+def test_usage_is_summed_by_channel_user_and_turn_with_its_price(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "lambda.log"
+    file.write_text("\n".join([
+        "no json", json.dumps({"message": "turn failed", "compute_ms": 9_000_000}),
+        answered("slack:1", 1, user="slack:ann", compute_ms=1500, tokens_in=10, tokens_out=5),
+        answered("slack:1", 2, user="slack:bob", compute_ms=2100, tokens_in=20, tokens_out=7),
+        answered("teleg:9", 1, user="telegram:eve", compute_ms="many", tokens_in=None),
+    ]))  # fmt: skip
+    (slack, telegram) = json.loads(run(usage.main, "--file", file, "--json")[1])
+    assert (slack["channel"], slack["turns"], slack["tokens_in"], slack["tokens_out"]) == ("slack", 2, 30, 12)
+    assert slack["seconds"] == pytest.approx(3.6)
+    assert slack["usd"] == pytest.approx(3.6 / 3600 * 1.127)
+    assert (telegram["turns"], telegram["seconds"]) == (1, 0.0)
+    by_user = json.loads(run(usage.main, "--file", file, "--by", "user", "--json", "--most", 1)[1])
+    assert [row["user"] for row in by_user] == ["slack:bob"]
+    assert "slack:1#2" in run(usage.main, "--file", file, "--by", "turn")[1]
+
+
+def test_usage_is_read_from_the_log_group_of_reply(run: Run, system: RecordedSystem) -> None:
+    client = system.outside.client("logs")
+    client.create_log_group(logGroupName="/parley/parley/reply")
+    client.create_log_stream(logGroupName="/parley/parley/reply", logStreamName="s")
+    event = {"timestamp": int(time.time() * 1000), "message": answered("slack:1", 1, user="u", compute_ms=1000)}
+    client.put_log_events(logGroupName="/parley/parley/reply", logStreamName="s", logEvents=[event])
+    assert json.loads(run(usage.main, "--json")[1])[0]["seconds"] == 1.0

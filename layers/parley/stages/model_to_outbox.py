@@ -5,6 +5,7 @@ from __future__ import annotations
 from parley.domain import conversation as rules
 from parley.domain import notices, prompt
 from parley.domain.conversation import Change, Conversation
+from parley.domain.message import channel_of
 from parley.domain.turn import Ask, ModelReply, Patience, TurnStatus
 from parley.errors import StaleResult
 from parley.ports import Ports, Telemetry
@@ -86,7 +87,13 @@ def _report(change: Change, done: Ask, result: ModelReply, telemetry: Telemetry)
             telemetry.count(metric, result.usage.get(name, 0))
         if result.dropped:
             telemetry.count("MessagesOutsideWindow", result.dropped)
-        telemetry.note("turn answered", turn=done.turn, characters=len(result.text), attempt=done.attempt)
+        spent = result.usage.get("compute_ms", 0)
+        telemetry.count("ComputeTime", spent, "Milliseconds")
+        telemetry.note(
+            "turn answered", turn=done.turn, characters=len(result.text), attempt=done.attempt,
+            channel=channel_of(done.conversation), user=change.after.user, compute_ms=spent,
+            tokens_in=result.usage.get("prompt_tokens", 0), tokens_out=result.usage.get("completion_tokens", 0),
+        )  # fmt: skip
         return
     failed = change.updated is not None and change.updated.status is TurnStatus.FAILED
     telemetry.count("ModelErrors")
