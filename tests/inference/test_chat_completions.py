@@ -34,6 +34,7 @@ def test_the_official_client_gets_an_answer(server: Server) -> None:
     assert answer.usage is not None
     assert answer.usage.completion_tokens == 9
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + 9
+    assert (answer.usage.model_extra or {})["compute_ms"] > 0
 
 
 def test_an_answer_carries_its_length_and_what_was_dropped(server: Server) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -271,3 +272,14 @@ def test_choices_of_one_prompt_share_its_keys_and_values(model: Any) -> None:
     run_until_idle(batch)
     assert [one.reused for one in made] == [0, 39, 39]
     assert all(one.output == generate(model, one.prompt, 10) for one in made)
+
+
+def test_the_device_s_time_is_shared_by_all_who_used_it_and_is_never_more_than_there_was(model: Any) -> None:
+    loop = scheduler(SlotRunner(model), rows=4)
+    asked = [sequence([5, 6, 7 + index], 12, stop_ids=frozenset()) for index in range(4)]
+    loop.waiting.push(asked)
+    begun = time.monotonic()
+    run_until_idle(loop)
+    spent = time.monotonic() - begun
+    assert all(one.computed > 0 for one in asked)
+    assert sum(one.computed for one in asked) <= spent
