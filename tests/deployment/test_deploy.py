@@ -252,6 +252,20 @@ def test_no_credentials_and_no_region_are_told_in_one_line(
     assert len(told.strip().splitlines()) == 1
 
 
+def test_a_region_that_is_none_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from scripts.deployment.__main__ import main
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    assert main(["--yes", "--region", "eu-nowhere-1"]) == 2
+    told = capsys.readouterr().err
+    assert "is that a region" in told
+    assert len(told.strip().splitlines()) == 1
+
+
 def test_destroy_keeps_what_people_wrote(account: Cloud) -> None:
     deploy(account)
     destroyer = Destroyer(account.session, "parley-prod", lambda text: None, lambda seconds: None)

@@ -189,7 +189,7 @@ def policy(function: str, arns: Mapping[str, str]) -> dict[str, Any]:
 
     def resolve(value: Any) -> Any:
         if isinstance(value, list):
-            return [resolve(entry) for entry in value]
+            return [resolve(entry) for entry in value if "Fn::If" not in entry]  # a key of the owner's own
         if not isinstance(value, dict):
             return value
         if "Fn::GetAtt" in value:  # log groups are not made here

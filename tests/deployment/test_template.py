@@ -138,12 +138,31 @@ def test_each_function_has_a_role_log_group_and_trace_of_its_own(template: Json)
     assert all(properties["Tracing"] == "Active" for properties in functions.values())
 
 
-@pytest.mark.parametrize("policy", sorted(ROOT.glob("chalice-app/.chalice/policy-*.json")))
+POLICIES = sorted(ROOT.glob("chalice-app/.chalice/policy-*.json"))
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda path: path.stem)
 def test_no_function_may_pass_a_role_or_touch_more_than_it_names(policy: Path) -> None:
-    for statement in json.loads(policy.read_text())["Statement"]:
+    for entry in json.loads(policy.read_text())["Statement"]:
+        statement = entry["Fn::If"][1] if "Fn::If" in entry else entry
         assert not [action for action in statement["Action"] if "*" in action or action.startswith("iam:")]
         if "*" in statement["Resource"]:
             assert {action.partition(":")[0] for action in statement["Action"]} == {"xray"}, "X-Ray knows no resources"
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda path: path.stem)
+def test_a_key_of_the_owner_s_own_may_be_used_by_every_function_and_only_then(policy: Path) -> None:
+    (own,) = [entry["Fn::If"] for entry in json.loads(policy.read_text())["Statement"] if "Fn::If" in entry]
+    assert own[0] == "OwnKey"
+    assert own[1]["Resource"] == [{"Ref": "KmsKeyArn"}]
+    assert own[2] == {"Ref": "AWS::NoValue"}
+
+
+def test_the_endpoint_hands_an_instance_as_many_requests_as_its_engine_computes_at_once(template: Json) -> None:
+    resources = template["Resources"]
+    client = resources["EndpointConfig"]["Properties"]["AsyncInferenceConfig"]["ClientConfig"]
+    environment = resources["Model"]["Properties"]["PrimaryContainer"]["Environment"]
+    assert client["MaxConcurrentInvocationsPerInstance"] == environment["PARLEY_ROWS"] == {"Ref": "RequestsAtOnce"}
 
 
 def test_the_dashboard_shows_metrics_that_the_functions_write(template: Json) -> None:
