@@ -116,7 +116,7 @@ class Chat:
         try:
             with self._lock:
                 return Prompt(*self.vision.inputs(text.encode(errors="replace").decode(), shown))
-        except (ValueError, IndexError, TypeError) as error:
+        except (ValueError, IndexError, TypeError, KeyError, AttributeError, RuntimeError) as error:
             raise InvalidRequest(
                 f"The model cannot take these images: {error}", param="messages", code="invalid_image"
             ) from error
