@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from errors import ModelNotFound, ServiceError
+from memory import Need, TooSmall, activation_bytes, budget_bytes, plan
 from settings import Settings
+from weights import CannotQuantise, check, load_weights, quantise, read_ahead
 
 if TYPE_CHECKING:
     from chat import Chat
@@ -26,12 +27,6 @@ if TYPE_CHECKING:
     from vision import Vision
 
 log = logging.getLogger("parley.loading")
-
-SHARE_OF_MEMORY = {"cpu": 0.25, "cuda": 0.85}
-"""Of the memory free after loading, how much keys and values may take."""
-
-MOST_CPU_BYTES = 4 << 30
-"""On CPU the rest of the machine needs memory too."""
 
 
 class ModelUnavailable(Exception):
@@ -87,6 +82,7 @@ def load(settings: Settings) -> Loaded:
     name = find_model(settings)
     folders = find_adapters(settings)
     clock = _Clock()
+    read_ahead(name)
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
@@ -105,8 +101,13 @@ def load(settings: Settings) -> Loaded:
         config = AutoConfig.from_pretrained(name)
         vision = load_vision(name, config) if reads_pictures(name, config) else None
         auto: Any = AutoModelForImageTextToText if vision else AutoModelForCausalLM
-        model: Any = auto.from_pretrained(name, dtype=dtype)
-        model = model.to(settings.device).eval()
+        if settings.weights:
+            check(settings.weights, settings.device)
+        model = load_weights(auto, name, dtype, settings.device)
+        if settings.weights:
+            quantise(model, settings.weights)
+    except CannotQuantise as error:
+        raise ModelUnavailable(str(error)) from error
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         detail = " ".join(str(error).split())[:300]
         raise ModelUnavailable(f"Cannot load {name}: {detail} Give --model a local folder.") from error
@@ -227,37 +228,30 @@ def agrees(runner: Any, model: Any) -> bool:
 
 
 def build_engine(model: Any, runner: Runner, settings: Settings) -> Engine:
-    """An engine whose memory is sized from what the device has left, unless the settings say it."""
+    """An engine whose memory is sized from what the device has left, unless the settings say it.
+
+    Raises ModelUnavailable when not even a short conversation fits.
+    """
     from engine.engine import Engine
     from engine.runner import SlotRunner
     from engine.scheduler import Capacity
 
     config = model.config.get_text_config()
     window = settings.context or int(getattr(config, "max_position_embeddings", None) or 4096)
-    budget = settings.kv_bytes or free_bytes(settings.device)
-    tokens = max(64, budget // max(1, runner.bytes_per_token()))
-    slots = isinstance(runner, SlotRunner)
-    reuse = int(tokens * settings.reuse_share) if slots else 0
+    # What the settings give is for keys and values alone.
+    computing = 0 if settings.kv_bytes else activation_bytes(config, model.dtype.itemsize)
+    need = Need(runner.bytes_per_token(), int(config.num_hidden_layers), computing)
+    share = settings.reuse_share if isinstance(runner, SlotRunner) else 0.0
     runner.reserve(0, 0, 0)
+    try:
+        fitting = plan(settings.kv_bytes or budget_bytes(settings.device), window, need, share)
+    except TooSmall as error:
+        raise ModelUnavailable(str(error)) from error
+    if fitting.window < window:
+        log.warning("the window is %d tokens, not %d: that is what fits into memory", fitting.window, window)
     rows = settings.rows or (32 if settings.device == "cpu" else 256)
-    capacity = Capacity(rows=rows, tokens=tokens - reuse)
-    return Engine(runner, window=window, capacity=capacity, queue_bound=settings.queue, reuse=reuse)
-
-
-def free_bytes(device: str) -> int:
-    """How many bytes keys and values may take on this device."""
-    import torch
-
-    if device.startswith("cuda"):
-        free, _ = torch.cuda.mem_get_info(device)
-        return int(free * SHARE_OF_MEMORY["cuda"])
-    # Free pages, or where the system does not tell (macOS), all of them.
-    pages = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"
-    available = os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
-    limit = Path("/sys/fs/cgroup/memory.max")
-    if limit.is_file() and (text := limit.read_text().strip()).isdigit():
-        available = min(available, int(text))
-    return min(MOST_CPU_BYTES, int(available * SHARE_OF_MEMORY["cpu"]))
+    capacity = Capacity(rows=rows, tokens=fitting.running)
+    return Engine(runner, window=fitting.window, capacity=capacity, queue_bound=settings.queue, reuse=fitting.reuse)
 
 
 def stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -22,6 +22,7 @@ class Settings:
     port: int = 8080
     device: str = "auto"
     dtype: str | None = None
+    weights: str | None = None
     threads: int = 1
     rows: int = 0
     queue: int = 256
@@ -60,6 +61,9 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 """What each number may be, both ends included."""
 
+CHOICES = {"dtype": ("float32", "bfloat16", "float16"), "weights": ("int8", "fp8")}
+"""What may be given by name."""
+
 
 def read(arguments: list[str], environment: Mapping[str, str]) -> Settings:
     """Settings from arguments first, then `PARLEY_...` variables, then defaults. Exits with 2 for a wrong argument."""
@@ -68,6 +72,9 @@ def read(arguments: list[str], environment: Mapping[str, str]) -> Settings:
     for name, (least, most) in RANGES.items():
         if not least <= getattr(given, name) <= most:
             parser.error(f"--{name.replace('_', '-')} must be from {least} to {most}, got {getattr(given, name)}")
+    for name, known in CHOICES.items():  # argparse does not look at what the environment says
+        if getattr(given, name) not in (None, *known):
+            parser.error(f"--{name} must be one of {', '.join(known)}, got {getattr(given, name)}")
     host = given.host or ("0.0.0.0" if given.command == "serve" else "127.0.0.1")
     return Settings(
         model=given.model or _default_model(),
@@ -76,6 +83,7 @@ def read(arguments: list[str], environment: Mapping[str, str]) -> Settings:
         port=given.port,
         device=given.device,
         dtype=given.dtype,
+        weights=given.weights,
         threads=given.threads or _cores(environment),
         rows=given.rows,
         queue=given.queue,
@@ -108,7 +116,9 @@ def _parser(env: Mapping[str, str]) -> argparse.ArgumentParser:
     port = env.get("SAGEMAKER_BIND_TO_PORT") or env.get("PARLEY_PORT") or base.port
     add("--port", type=int, default=port, help="0 takes a free one")
     add("--device", default=env.get("PARLEY_DEVICE", base.device), help="cpu, cuda, or auto: cuda where there is one")
-    add("--dtype", default=env.get("PARLEY_DTYPE"), choices=["float32", "bfloat16", "float16"])
+    add("--dtype", default=env.get("PARLEY_DTYPE") or None, choices=CHOICES["dtype"])
+    quantised = env.get("PARLEY_WEIGHTS") or None
+    add("--weights", default=quantised, choices=CHOICES["weights"], help="quantise them; needs torchao")
     add("--threads", type=int, default=env.get("PARLEY_THREADS", 0), help="CPU threads; default: cores")
     add("--rows", type=int, default=env.get("PARLEY_ROWS", base.rows), help="most sequences at once")
     add("--queue", type=int, default=env.get("PARLEY_QUEUE", base.queue), help="most that wait")
@@ -138,8 +148,8 @@ def _default_model() -> str | None:
 
 
 def _cores(environment: Mapping[str, str]) -> int:
-    told = int(environment.get("SM_NUM_CPUS", 0) or 0)
-    if told:
-        return told
+    told = environment.get("SM_NUM_CPUS", "")
+    if told.isdigit() and int(told):
+        return int(told)
     # What this process may use, where the system says so: a container's share, not the whole machine.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -108,6 +108,7 @@ class Scheduler:
         ahead = min(self.capacity.rows, max(rows, 2 * self._rows))
         if ahead * max(longest, self._length) <= self.capacity.tokens:
             rows, longest = ahead, max(longest, self._length)
+        self._rows = self._length = 0  # until it is done: one that ran out of memory half-way is done again
         self.runner.reserve(rows, longest, len(self.running))
         self._rows, self._length = rows, longest
 

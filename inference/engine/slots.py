@@ -75,7 +75,8 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         if self.store is None:
             return
         old = self.store
-        _, _, heads, _, size = old.shape
+        _, _, heads, had, size = old.shape
+        kept = min(kept, had)  # a resize that ran out of memory half-way left layers of different lengths
         self.store = old.new_zeros((2, rows, heads, length, size))
         self.store[:, :used, :, :kept] = old[:, :used, :, :kept]
 
