@@ -30,7 +30,7 @@ ROOMS: dict[str, set[str]] = {
     "scripts/local": {"app", "chalicelib", "parley", "chalice", "moto", "werkzeug", "scripts.local", *AWS},
     "inference": {
         "torch", "transformers", "tokenizers", "safetensors", "starlette", "uvicorn", "jinja2", "numpy",
-        "huggingface_hub", "llguidance", "PIL", "boto3", "botocore",
+        "huggingface_hub", "llguidance", "PIL", "boto3", "botocore", "torchao",
     },
 }  # fmt: skip
 
