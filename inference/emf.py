@@ -22,10 +22,15 @@ UNITS = {
     "TokensOut": "Count",
     "Faults": "Count",
     "PrefixTokens": "Count",
+    "PrefixLookups": "Count",
+    "PrefixHits": "Count",
     "KvUse": "Percent",
     "TimeToFirstToken": "Milliseconds",
     "TimePerToken": "Milliseconds",
 }
+
+
+COUNTED = ("TokensIn", "TokensOut", "Faults", "PrefixTokens", "PrefixLookups", "PrefixHits")
 
 
 @dataclass
@@ -47,7 +52,7 @@ class Reporter:
             "Queue": self.engine.waiting,
             "Running": self.engine.running,
             "KvUse": round(100 * self.engine.reserved / self.engine.capacity.tokens, 2),
-            **{key: since[key] for key in ("TokensIn", "TokensOut", "Faults", "PrefixTokens")},
+            **{key: since[key] for key in COUNTED},
         }
         for name in ("TimeToFirstToken", "TimePerToken"):
             if since[f"{name}.count"]:
@@ -61,6 +66,8 @@ class Reporter:
             "TokensOut": stats.tokens_out,
             "Faults": stats.faults,
             "PrefixTokens": stats.reused,
+            "PrefixLookups": stats.prefix_lookups,
+            "PrefixHits": stats.prefix_hits,
             "TimeToFirstToken.sum": stats.first_token.total,
             "TimeToFirstToken.count": sum(stats.first_token.counts),
             "TimePerToken.sum": stats.per_token.total,

@@ -23,6 +23,7 @@ def render(engine: Engine | None, refused: dict[str, int]) -> str:
     add("prompt_tokens_total", "counter", "Prompt tokens taken in.", stats.tokens_in)
     add("generated_tokens_total", "counter", "Tokens generated.", stats.tokens_out)
     add("prefix_tokens_total", "counter", "Prompt tokens reused instead of computed.", stats.reused)
+    add("prefix_lookups_total", "counter", "Prompts that were looked up for reuse.", stats.prefix_lookups)
     add("prefix_hits_total", "counter", "Prompts that reused an earlier one's beginning.", stats.prefix_hits)
     add("prefills_total", "counter", "Prompts computed.", stats.prefills)
     add("steps_total", "counter", "Steps of the engine.", stats.steps)

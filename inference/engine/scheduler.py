@@ -118,6 +118,7 @@ class Scheduler:
         self.stats.prefills += 1
         self.stats.tokens_in += len(sequence.prompt)
         self.stats.reused += sequence.reused
+        self.stats.prefix_lookups += self.prefixes.budget > 0
         self.stats.prefix_hits += sequence.reused > 0
         self.runner.select([sequence.adapter])
         rest = sequence.prompt[sequence.reused :]

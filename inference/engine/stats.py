@@ -27,11 +27,13 @@ class Histogram:
 
 @dataclass
 class Stats:
-    """Totals since start. `reused` counts prompt tokens whose keys and values were not computed again."""
+    """Totals since start. `reused` counts prompt tokens whose keys and values were not computed again;
+    `prefix_hits` of `prefix_lookups` is the hit rate."""
 
     tokens_in: int = 0
     tokens_out: int = 0
     reused: int = 0
+    prefix_lookups: int = 0
     prefix_hits: int = 0
     prefills: int = 0
     steps: int = 0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from scripts.benchmarks import pipeline, structure
+from scripts.benchmarks import inference, pipeline, structure
 
-BENCHMARKS = {"pipeline": pipeline.main, "structure": structure.main}
+BENCHMARKS = {"inference": inference.main, "pipeline": pipeline.main, "structure": structure.main}
 
 
 def main() -> int:
