@@ -22,7 +22,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from moto.sqs.models import Message, Queue
 from werkzeug.serving import BaseWSGIServer, ThreadedWSGIServer
 
-from scripts.local import moto_tables
+from scripts.local import moto_stacks, moto_tables
 from scripts.local.durable_state import DurableState
 from scripts.local.moto_queues import QueueSemantics
 from scripts.local.process import end_requested, report_ready
@@ -43,6 +43,7 @@ class EmulatorApplication:
         self._queues = QueueSemantics(self._lock, state or NothingKept())
         self._queues.install()
         moto_tables.install()
+        moto_stacks.install()
         self._state = state
         self._changes = StateChanges(state, self._queues) if state else None
 
