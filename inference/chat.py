@@ -96,6 +96,7 @@ class Chat:
             KeyError,
             AttributeError,
             IndexError,
+            ArithmeticError,
             RecursionError,
         ) as error:
             raise InvalidRequest(

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from engine.engine import Engine
@@ -21,6 +22,7 @@ UNITS = {
     "TokensIn": "Count",
     "TokensOut": "Count",
     "Faults": "Count",
+    "Errors": "Count",
     "PrefixTokens": "Count",
     "PrefixLookups": "Count",
     "PrefixHits": "Count",
@@ -39,25 +41,31 @@ class Reporter:
 
     engine: Engine
     model: str
+    errors: Mapping[str, int] = field(default_factory=dict)
+    """Errors that callers got so far, by code; somebody else counts them on."""
 
     def __post_init__(self) -> None:
         self._before = self._totals()
+        self._errors_before = dict(self.errors)
 
     def line(self) -> str:
         """The next line, without a line end; means of times are left out when nothing was timed."""
-        totals, before = self._totals(), self._before
-        self._before = totals
-        since = {key: totals[key] - before[key] for key in totals}
+        totals, errors = self._totals(), dict(self.errors)
+        since = {key: totals[key] - self._before[key] for key in totals}
+        codes = {code: count - self._errors_before.get(code, 0) for code, count in errors.items()}
+        codes = {code: count for code, count in codes.items() if count}
+        self._before, self._errors_before = totals, errors
         values: dict[str, float] = {
             "Queue": self.engine.waiting,
             "Running": self.engine.running,
             "KvUse": round(100 * self.engine.reserved / self.engine.capacity.tokens, 2),
+            "Errors": sum(codes.values()),
             **{key: since[key] for key in COUNTED},
         }
         for name in ("TimeToFirstToken", "TimePerToken"):
             if since[f"{name}.count"]:
                 values[name] = round(1000 * since[f"{name}.sum"] / since[f"{name}.count"], 3)
-        return json.dumps({"_aws": _directive(list(values)), "Model": self.model, **values})
+        return json.dumps({"_aws": _directive(list(values)), "Model": self.model, "ErrorCodes": codes, **values})
 
     def _totals(self) -> dict[str, float]:
         stats = self.engine.stats

@@ -29,7 +29,7 @@ def render(engine: Engine | None, refused: dict[str, int]) -> str:
     add("steps_total", "counter", "Steps of the engine.", stats.steps)
     add("kv_tokens", "gauge", "Tokens of key and value memory promised to running sequences.", engine.reserved)
     add("kv_tokens_capacity", "gauge", "Tokens of key and value memory there are.", engine.capacity.tokens)
-    add("prefix_tokens", "gauge", "Tokens of finished sequences kept for reuse.", engine.kept)
+    add("kept_tokens", "gauge", "Tokens of finished sequences kept for reuse.", engine.kept)
     _labelled(lines, "sequences_total", "Ended sequences, by reason.", "reason", dict(stats.finished))
     _histogram(lines, "time_to_first_token_seconds", "From arrival to the first token.", stats.first_token)
     _histogram(lines, "time_per_token_seconds", "Mean of each sequence, after its first token.", stats.per_token)

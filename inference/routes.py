@@ -67,6 +67,11 @@ class Service:
         """True while the model can answer."""
         return self.loaded is not None and self.loaded.engine.alive
 
+    def count(self, error: ServiceError) -> None:
+        """Note an error that a caller got, by its code, for the metrics."""
+        code = error.code or error.type
+        self.refused[code] = self.refused.get(code, 0) + 1
+
     def use(self, loaded: Loaded) -> None:
         """Begin to serve a model."""
         loaded.engine.start()
@@ -83,7 +88,11 @@ def build(service: Service) -> Starlette:
         Route("/v1/models", _with(service, list_models), methods=["GET"]),
         Route("/metrics", _with(service, metrics), methods=["GET"]),
     ]
-    return Starlette(routes=routes, exception_handlers={HTTPException: _http_error})
+
+    async def http_error(request: Request, error: Exception) -> Response:
+        return _http_error(service, request, error)
+
+    return Starlette(routes=routes, exception_handlers={HTTPException: http_error})
 
 
 async def ping(service: Service, request: Request) -> Response:
@@ -126,7 +135,7 @@ async def chat_completions(service: Service, request: Request) -> Response:
     completion = Completion(loaded, prepared)
     completion.submit()
     if asked.stream:
-        return EventStream(completion, lambda: _log_request(completion))
+        return EventStream(completion, lambda: _log_request(completion), service.count)
     try:
         return await _unless_gone(request, asyncio.ensure_future(_whole(completion)))
     finally:
@@ -237,7 +246,7 @@ def _with(service: Service, handler: Handler) -> Callable[[Request], Awaitable[R
         try:
             return await handler(service, request)
         except ServiceError as error:
-            service.refused[error.code or error.type] = service.refused.get(error.code or error.type, 0) + 1
+            service.count(error)
             return _json(error.body(), error.status, error.headers())
         except ClientDisconnect:
             log.info("client went away")
@@ -245,17 +254,19 @@ def _with(service: Service, handler: Handler) -> Callable[[Request], Awaitable[R
         except Exception as error:
             log.error("a request failed: %s", origin(error))
             failure = ServiceError("The server failed on this request; its log says more.", code="internal_error")
+            service.count(failure)
             return _json(failure.body(), 500)
 
     return route
 
 
-async def _http_error(request: Request, error: Exception) -> Response:
+def _http_error(service: Service, request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     wrong = InvalidRequest(
         f"There is no {request.method} {request.url.path} here.",
         code="not_found" if status == 404 else "method_not_allowed",
     )
+    service.count(wrong)
     headers = error.headers if isinstance(error, HTTPException) else None
     return _json(wrong.body(), status, dict(headers or {}))
 

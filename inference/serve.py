@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -26,12 +27,16 @@ NO_MODEL = 2
 """Exit status when there is no model to serve."""
 
 
+OPEN_FILES = 16_384
+
+
 def main(arguments: list[str]) -> int:
     """Serve until SIGTERM or SIGINT; the exit status: 0, or 2 when the model cannot be loaded."""
     # Threads that spin while they wait for work ruin a machine they share; read by OpenMP when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     settings = settings_module.read(arguments, os.environ)
+    allow_open_files()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
     from loading import ModelUnavailable, find_model
 
@@ -42,6 +47,14 @@ def main(arguments: list[str]) -> int:
         print(f"serve: {error}", file=sys.stderr, flush=True)
         return NO_MODEL
     return asyncio.run(run(settings, listening))
+
+
+def allow_open_files() -> None:
+    """Raise the limit of open files as far as we may: each client that waits is one, and many systems begin at 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -105,7 +118,7 @@ def _load_in_thread(service: Service, server: uvicorn.Server, url: str) -> list[
                 return  # told to stop while loading
             service.use(loaded)
             print(f"ready {url}", flush=True)
-            _report(loaded, service.settings.emf_seconds, loop)
+            _report(loaded, service, loop)
         except ModelUnavailable as error:
             print(f"serve: {error}", file=sys.stderr, flush=True)
         except Exception as error:
@@ -119,12 +132,12 @@ def _load_in_thread(service: Service, server: uvicorn.Server, url: str) -> list[
     return status
 
 
-def _report(loaded: Loaded, seconds: int, loop: asyncio.AbstractEventLoop) -> None:
-    """Begin to write metrics for CloudWatch every so many seconds; 0 writes none."""
-    if seconds:
+def _report(loaded: Loaded, service: Service, loop: asyncio.AbstractEventLoop) -> None:
+    """Begin to write metrics for CloudWatch as often as is set; 0 seconds writes none."""
+    if seconds := service.settings.emf_seconds:
         from emf import Reporter, report
 
-        asyncio.run_coroutine_threadsafe(report(Reporter(loaded.engine, loaded.name), seconds), loop)
+        asyncio.run_coroutine_threadsafe(report(Reporter(loaded.engine, loaded.name, service.refused), seconds), loop)
 
 
 if __name__ == "__main__":

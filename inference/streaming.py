@@ -26,10 +26,13 @@ HEADERS = [
 class EventStream(Response):
     """An ASGI response that sends events as the engine makes them, and stops it when nobody listens any more."""
 
-    def __init__(self, completion: Completion, on_end: Callable[[], None]) -> None:
+    def __init__(
+        self, completion: Completion, on_end: Callable[[], None], on_error: Callable[[ServiceError], None]
+    ) -> None:
         super().__init__(None)
         self.completion = completion
         self.on_end = on_end
+        self.on_error = on_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the answer or the client ends."""
@@ -49,7 +52,7 @@ class EventStream(Response):
 
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-        async for data in events(self.completion):
+        async for data in events(self.completion, self.on_error):
             await send({"type": "http.response.body", "body": data, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -59,7 +62,7 @@ async def _gone(receive: Receive) -> None:
         continue
 
 
-async def events(completion: Completion) -> AsyncIterator[bytes]:
+async def events(completion: Completion, on_error: Callable[[ServiceError], None]) -> AsyncIterator[bytes]:
     """The events of an answer in order; a failure on the way is an event of its own, and the last."""
     asked = completion.prepared.request
     answer = answers.Answer(completion.prepared.model, completion.prepared.dropped)
@@ -73,6 +76,7 @@ async def events(completion: Completion) -> AsyncIterator[bytes]:
             for part in _parts(completion, piece, readers[piece.index]):
                 yield answers.event(answer.chunk([part], asked.include_usage))
     except ServiceError as error:
+        on_error(error)
         yield answers.event(error.body())
         return
     if asked.include_usage:

@@ -188,3 +188,33 @@ def test_nan_logits_are_a_500_for_that_request_and_the_next_one_works(model: Any
     assert "NaN" in bad[1]["error"]["message"]
     assert bad[1]["error"]["type"] == "server_error"
     assert good[0] == 200
+
+
+def test_an_error_inside_a_stream_is_its_last_event_and_is_counted(model: Any, tokenizer: Any) -> None:
+    found = engine(model)
+    runner = found._scheduler.runner
+    assert isinstance(runner, SlotRunner)
+    poison(runner, tokenizer("#", add_special_tokens=False)["input_ids"][0])
+    service = service_on(found, model, tokenizer)
+    sent: list[bytes] = []
+
+    async def story() -> None:
+        incoming = [{"type": "http.request", "body": json.dumps(user("a # b", stream=True)).encode()}]
+
+        async def receive() -> dict[str, Any]:
+            if incoming:
+                return incoming.pop()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        async def send(message: Any) -> None:
+            sent.append(message.get("body", b""))
+
+        scope = {"type": "http", "method": "POST", "path": "/invocations", "headers": [], "query_string": b""}
+        await asyncio.wait_for(build(service)({**scope, "root_path": ""}, receive, send), DEADLINE)
+
+    asyncio.run(story())
+    found.stop()
+    (*_, last) = [event for event in sent if event]
+    assert b'"code":"engine_fault"' in last
+    assert service.refused == {"engine_fault": 1}
