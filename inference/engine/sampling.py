@@ -26,13 +26,15 @@ def sample(sequences: list[Sequence], logits: torch.Tensor) -> list[Sampled | No
         logits = logits.clone()
         for row, sequence in enumerate(sequences):
             _edit(sequence, logits[row])
-    best, greedy = logits.max(dim=-1)
-    sound = best.isfinite().tolist()
-    tokens = greedy.tolist()
-    for row, sequence in enumerate(sequences):
-        if sound[row] and sequence.sampling.temperature > 0:
-            tokens[row] = _draw(sequence, logits[row])
-    return [_sampled(sequence, tokens[row], raw[row]) if sound[row] else None for row, sequence in enumerate(sequences)]
+    best, tokens = logits.max(dim=-1)
+    drawing = [row for row, sequence in enumerate(sequences) if sequence.sampling.temperature > 0]
+    if drawing:
+        index = torch.tensor(drawing, device=logits.device)
+        rows = logits if len(drawing) == len(sequences) else logits[index]
+        tokens[index] = _draw([sequences[row] for row in drawing], rows)
+    # One copy to the host for all rows: on a GPU every one makes it wait for the device.
+    sound, chosen = torch.stack([best.isfinite().long(), tokens]).tolist()
+    return [_sampled(sequence, chosen[row], raw[row]) if sound[row] else None for row, sequence in enumerate(sequences)]
 
 
 def _edits(sequence: Sequence) -> bool:
@@ -54,45 +56,78 @@ def _edit(sequence: Sequence, row: torch.Tensor) -> None:
         sequence.constraint.mask(row)
 
 
-def _draw(sequence: Sequence, row: torch.Tensor) -> int:
-    """One token drawn from a row ([vocabulary]) under the sequence's temperature and filters."""
-    wants = sequence.sampling
-    point = sequence.random.random()
-    probabilities = torch.softmax(row / wants.temperature, dim=-1)
-    if wants.top_k <= 0 and wants.top_p >= 1.0 and wants.min_p <= 0.0:
-        return _invert(probabilities, point)
-    ranked, ids = torch.topk(probabilities, min(CANDIDATES, probabilities.shape[-1]))
+def _draw(sequences: list[Sequence], rows: torch.Tensor) -> torch.Tensor:
+    """One token drawn from each row ([rows, vocabulary]) under its sequence's temperature and filters; [rows]."""
+    wants = [sequence.sampling for sequence in sequences]
+    points = _column([sequence.random.random() for sequence in sequences], rows.device, torch.float64)
+    probabilities = torch.softmax(rows / _column([w.temperature for w in wants], rows.device), dim=-1)
+    filtered = [row for row, want in enumerate(wants) if _filters(want)]
+    if not filtered:
+        return _invert(probabilities, None, points)
+    if len(filtered) == len(wants):
+        return _draw_filtered(wants, probabilities, points)
+    tokens = torch.empty(len(wants), dtype=torch.long, device=rows.device)
+    free = [row for row, want in enumerate(wants) if not _filters(want)]
+    index = torch.tensor(free, device=rows.device)
+    tokens[index] = _invert(probabilities[index], None, points[index])
+    index = torch.tensor(filtered, device=rows.device)
+    tokens[index] = _draw_filtered([wants[row] for row in filtered], probabilities[index], points[index])
+    return tokens
+
+
+def _draw_filtered(wants: list[Sampling], probabilities: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+    """As `_draw`, for rows that all filter: among the likeliest first, over the whole vocabulary where they are few."""
+    width = min(CANDIDATES, probabilities.shape[-1])
+    ranked, ids = torch.topk(probabilities, width)
     kept = _kept(ranked, wants)
-    if kept == len(ranked) < len(probabilities):
-        ranked, ids = torch.sort(probabilities, descending=True, stable=True)
-        kept = _kept(ranked, wants)
-    return int(ids[_invert(ranked[:kept], point)])
+    tokens = ids.gather(1, _invert(ranked, kept, points)[:, None])[:, 0]
+    if width == probabilities.shape[-1] or all(0 < want.top_k < width for want in wants):
+        return tokens
+    wide = (kept[:, 0] == width).nonzero()[:, 0].tolist()
+    if wide:
+        index = torch.tensor(wide, device=probabilities.device)
+        ranked, ids = torch.sort(probabilities[index], descending=True, stable=True)
+        places = _invert(ranked, _kept(ranked, [wants[row] for row in wide]), points[index])
+        tokens[index] = ids.gather(1, places[:, None])[:, 0]
+    return tokens
 
 
-def _kept(ranked: torch.Tensor, wants: Sampling) -> int:
-    """How many of the ranked probabilities stay: the fewest that reach top_p, within top_k and min_p; at least one."""
-    kept = len(ranked)
-    if wants.top_k > 0:
-        kept = min(kept, wants.top_k)
-    if wants.top_p < 1.0:
-        # Of what top_k leaves, as the common implementations do: filters apply one after the other.
-        mass = ranked[:kept].cumsum(0)
-        whole = mass[-1] if wants.top_k > 0 and kept == wants.top_k else mass.new_tensor(1.0)
-        kept = min(kept, int((mass < wants.top_p * whole).sum()) + 1)
-    if wants.min_p > 0.0:
-        kept = min(kept, int((ranked >= wants.min_p * ranked[0]).sum()))
-    return max(kept, 1)
+def _filters(wants: Sampling) -> bool:
+    return wants.top_k > 0 or wants.top_p < 1.0 or wants.min_p > 0.0
 
 
-def _invert(probabilities: torch.Tensor, point: float) -> int:
-    """The index whose share of the cumulative distribution holds `point` (0 <= point < 1)."""
-    cumulative = probabilities.double().cumsum(0)
-    whole = float(cumulative[-1])
-    index = int(torch.searchsorted(cumulative, point * whole, right=True))
-    if index < len(probabilities):
-        return index
-    # The product was rounded up to the whole: the last token that has any probability, not just the last.
-    return int(torch.searchsorted(cumulative, whole))
+def _column(values: list[float], device: torch.device, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    return torch.tensor(values, dtype=dtype, device=device)[:, None]
+
+
+def _kept(ranked: torch.Tensor, wants: list[Sampling]) -> torch.Tensor:
+    """How many of each row's ranked probabilities stay, [rows, 1]; at least one.
+
+    The fewest that reach top_p, within top_k and min_p. top_p is of what top_k leaves, as the common implementations
+    do: filters apply one after the other.
+    """
+    width, device = ranked.shape[-1], ranked.device
+    cut = [want.top_k if 0 < want.top_k <= width else 0 for want in wants]
+    most = torch.tensor([k or width for k in cut], device=device)[:, None]
+    mass = ranked.cumsum(-1)
+    whole = torch.where(torch.tensor([k > 0 for k in cut], device=device)[:, None], mass.gather(1, most - 1), 1.0)
+    enough = (mass < _column([want.top_p for want in wants], device) * whole).sum(-1, keepdim=True) + 1
+    unasked = torch.tensor([want.top_p >= 1.0 for want in wants], device=device)[:, None]
+    likely = (ranked >= _column([want.min_p for want in wants], device) * ranked[:, :1]).sum(-1, keepdim=True)
+    return torch.minimum(torch.minimum(most, torch.where(unasked, width, enough)), likely).clamp(min=1)
+
+
+def _invert(probabilities: torch.Tensor, kept: torch.Tensor | None, points: torch.Tensor) -> torch.Tensor:
+    """The index in each row whose share of the cumulative distribution holds its point (0 <= point < 1), [rows].
+
+    Only the first `kept` ([rows, 1]) of a row count, if given.
+    """
+    cumulative = probabilities.double().cumsum(-1)
+    whole = cumulative[:, -1:].contiguous() if kept is None else cumulative.gather(1, kept - 1)
+    index = torch.searchsorted(cumulative, points * whole, right=True)
+    # Where the product was rounded up to the whole: the last token that has any probability, not just the last.
+    last = torch.searchsorted(cumulative, whole)
+    return torch.minimum(index, last)[:, 0].clamp(max=cumulative.shape[-1] - 1)  # a row of NaN finds no place
 
 
 def _sampled(sequence: Sequence, token: int, raw: torch.Tensor) -> Sampled:

@@ -107,3 +107,25 @@ def test_the_same_seed_gives_the_same_tokens_whatever_else_is_in_the_batch(model
         return mine.output
 
     assert run(0) == run(5) == run(9)
+
+
+MIXED = [
+    Sampling(temperature=0.0),
+    Sampling(temperature=1.0, seed=1),
+    Sampling(temperature=0.8, top_k=3, seed=2),
+    Sampling(temperature=1.0, top_p=0.9, seed=3),
+    Sampling(temperature=5.0, top_p=0.999, seed=4),  # wider than the candidates
+    Sampling(temperature=1.2, min_p=0.1, seed=5),
+    Sampling(temperature=1.0, top_k=400, top_p=0.95, seed=6),
+    Sampling(temperature=0.7, top_k=20, top_p=0.8, min_p=0.05, seed=7),
+]
+
+
+def test_rows_sampled_together_get_what_each_gets_alone() -> None:
+    torch.manual_seed(1)
+    logits = torch.randn(len(MIXED), 1000) * 3
+    together = [sequence([0], 40, wants) for wants in MIXED]
+    alone = [sequence([0], 40, wants) for wants in MIXED]
+    for _ in range(40):
+        expected = [sample([one], logits[row : row + 1])[0] for row, one in enumerate(alone)]
+        assert sample(together, logits) == expected
