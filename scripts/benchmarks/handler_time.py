@@ -1,4 +1,4 @@
-"""The receive handler's own time, warm: everything between a signed webhook's event and its answer, but no network."""
+"""The handlers' own time, warm: everything between an event and its answer, but no network beyond this machine."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import io
 import json
 import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 
-from scripts.benchmarks.slack_load import SECRET, TOKEN
+from scripts.benchmarks.slack_load import SECRET, TOKEN, SlackSide
+from scripts.local.event_pump import sqs_record
 from scripts.local.lambda_context import LambdaContext
-from scripts.local.stand_in.runtime import StandInWiring
+from scripts.local.stand_in.runtime import QUEUES, REGION, StandInWiring
+from scripts.local.stand_in.sqs import PumpQueue
 
 
 def measure(calls: int) -> float:
@@ -35,6 +38,40 @@ def measure(calls: int) -> float:
                 raise RuntimeError(f"receive answered {answer['statusCode']}")
     parts.endpoint.stop()
     return statistics.median(times[len(times) // 10 :])
+
+
+def measure_stages(turns: int) -> dict[str, float]:
+    """Median milliseconds of each function in a one-step turn; deliver's with a channel's API on loopback."""
+    import app
+    from chalicelib import wiring
+
+    times: dict[str, list[float]] = {"receive": [], **{function: [] for function in QUEUES}}
+    with SlackSide() as slack, contextlib.redirect_stdout(io.StringIO()):
+        secret = {"signing_secret": SECRET, "bot_token": TOKEN, "api_url": slack.url}
+        parts = StandInWiring(secrets={"bots/default/slack": secret})
+        wiring.use(parts)
+        for number in range(turns):
+            event = _event(number)
+            begun = time.perf_counter()
+            app.app(event, LambdaContext("api_handler", 29, 512, REGION))
+            times["receive"].append((time.perf_counter() - begun) * 1000)
+            for function, name in QUEUES.items():
+                times[function].append(_work(getattr(app, function), PumpQueue(parts.sqs, name)))
+        parts.endpoint.stop()
+    return {function: statistics.median(taken[len(taken) // 10 :]) for function, taken in times.items()}
+
+
+def _work(handler: Callable[[Any, Any], Any], queue: PumpQueue) -> float:
+    """Milliseconds of one record's handling, once it is there."""
+    while not (records := queue.receive(1)):
+        continue
+    event = {"Records": [sqs_record(record, queue) for record in records]}
+    context = LambdaContext("stage", 30, 512, REGION)
+    begun = time.perf_counter()
+    handler(event, context)
+    spent = (time.perf_counter() - begun) * 1000
+    queue.delete([record["ReceiptHandle"] for record in records])
+    return spent
 
 
 def _event(number: int) -> dict[str, Any]:

@@ -35,6 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     figures: dict[str, Any] = {}
     figures["handler_ms"] = _handler()
+    figures["own_ms"] = _own_times()
     figures["cold_start"] = _cold_start(options.pairs)
     figures["requests_per_turn"] = _requests(options.turns)
     emulator, figures["emulator_share"] = _emulator(options.conversations, options.each)
@@ -54,6 +55,14 @@ def _handler() -> float:
     median = handler_time.measure(2000)
     print(f"\nreceive handler's own time, warm, no network: {median:.2f} ms median (budget {BUDGET_HANDLER_MS} ms)")
     return round(median, 3)
+
+
+def _own_times() -> dict[str, float]:
+    """Part 1, continued: each function of a turn, for scripts/cost."""
+    tell("functions: 300 turns over the stand-in")
+    own = handler_time.measure_stages(300)
+    print("own time of each function, median ms: " + ", ".join(f"{name} {ms:.2f}" for name, ms in own.items()))
+    return {name: round(ms, 3) for name, ms in own.items()}
 
 
 def _cold_start(pairs: int) -> dict[str, float]:

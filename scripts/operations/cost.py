@@ -44,9 +44,15 @@ TURN: Mapping[str, float] = {
 }
 """What a one-step turn on a channel is billed for, in units of prices.json. Text of a few hundred characters."""
 
-FUNCTION_SECONDS = {"receive": 0.020, "think": 0.060, "reply": 0.070, "deliver": 0.150}
-"""What each function takes, warm: a few milliseconds of its own (scripts/bench pipeline), the rest waiting for AWS at
-about 10 ms a call, and for the channel's API. An estimate, until you read it off your own dashboard."""
+OWN_SECONDS = {"receive": 0.0005, "think": 0.0005, "reply": 0.0005, "deliver": 0.001}
+"""Each function's own time, warm, as `scripts/bench pipeline` measures it (2026-11-25; deliver's without its wait)."""
+AWS_CALLS = {"receive": 1, "think": 3, "reply": 3, "deliver": 2}
+CALL_SECONDS, CHANNEL_SECONDS = 0.010, 0.150
+"""What a call of AWS, and of a channel's API, takes: an estimate, until your dashboard shows the durations."""
+FUNCTION_SECONDS = {
+    name: own + AWS_CALLS[name] * CALL_SECONDS + (CHANNEL_SECONDS if name == "deliver" else 0.0)
+    for name, own in OWN_SECONDS.items()
+}
 
 LOG_BYTES = 4_500
 """Log lines of a turn, metrics included."""

@@ -34,6 +34,11 @@ def test_a_turn_is_charged_for_what_the_functions_do(system: RecordedSystem, sla
     assert written == [4, 3]
     assert (done["UpdateItem"], done["GetItem"], done["Query"], done["PutObject"]) == (1, 1, 2, 0)
     assert set(done) == {"SendMessage", "InvokeEndpointAsync", "TransactWriteItems", "UpdateItem", "GetItem", "Query"}
+    made = Counter(call.function for call in calls)
+    assert {
+        "receive": made["api_handler"],
+        **{name: made[name] for name in ("think", "reply", "deliver")},
+    } == cost.AWS_CALLS
     assert cost.TURN["dynamodb_write_unit"] == 2 * sum(written) + done["UpdateItem"] + 4 + 4
 
 
