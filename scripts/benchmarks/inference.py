@@ -3,7 +3,9 @@
 Peers: one-by-one `model.generate`, padded static batches, transformers' continuous batching (`generate_batch`).
 Models have random weights of real architectures; prompts are 50 to 500 tokens, answers 16 to 128, nothing ends early.
 Peers take turns; the figures are medians. One by one computes at most 8 requests, since more would only repeat its
-rate: its latencies are those of a queue of 8. A second part tells what reuse of prefixes saves. Needs no network.
+rate: its latencies are those of a queue of 8. A second part tells what reuse of prefixes saves, a third sets our server
+beside `transformers serve` over HTTP, which needs fastapi and opentelemetry-api: `pip install --no-deps --target DIR
+fastapi opentelemetry-api`, then `--peers DIR`. Needs no network.
 
 The full run on two CPU cores ends within about `--minutes` (default 15): every cell is measured once, then again
 as often as fits. On a GPU: `scripts/bench inference --device cuda`. `--quick` takes some
@@ -66,7 +68,10 @@ def main(arguments: Sequence[str]) -> int:
         cells += _cell(name, clients, options, machine["copy_gb_s"] * 1e9, left / (len(wanted) - number))
     _tell("reuse of prefixes")
     reuse = measure_reuse(options.models[min(1, len(options.models) - 1)], options.device, options.quick)
-    figures = {"machine": machine, "cells": cells, "reuse": reuse}
+    _tell("servers over HTTP")
+    number = min(1, len(options.clients) - 1)
+    http = _http(options.models[0], options.clients[number], options)
+    figures = {"machine": machine, "cells": cells, "reuse": reuse, "http": http}
     text = table(figures)
     line = json.dumps(figures)
     print(text)
@@ -76,7 +81,7 @@ def main(arguments: Sequence[str]) -> int:
         (options.out / "inference.md").write_text(text + "\n")
         (options.out / "inference.json").write_text(line + "\n")
         (options.out / "inference.svg").write_text(chart(figures))
-    bad = any(cell.get("failed") for cell in cells) or reuse["mismatches"]
+    bad = any(cell.get("failed") for cell in cells) or reuse["mismatches"] or http.get("failed")
     return int(bool(bad or (options.device == "cpu" and any(cell.get("mismatches") for cell in cells))))
 
 
@@ -88,6 +93,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", help="default: 5M 25M 100M on CPU, 0.6B 4B 8B on CUDA")
     parser.add_argument("--clients", nargs="+", type=int, help="default: 1 8 32 on CPU, 1 16 64 256 on CUDA")
     parser.add_argument("--minutes", type=float, default=15.0, help="how long the run may take (default: 15)")
+    parser.add_argument("--peers", type=Path, help="a folder with fastapi and opentelemetry-api")
     parser.add_argument("--quick", action="store_true", help="a tiny model, short requests, one round")
     parser.add_argument("--out", type=Path, help="a folder for table, JSON and chart")
     options = parser.parse_args(arguments)
@@ -132,6 +138,15 @@ def _cell(
     right = runs["one by one"][0].tokens if "one by one" in runs else []
     cells = [_figures(name, clients, peer, found, right, floor, asked) for peer, found in sorted(runs.items())]
     return cells + [{"model": name, "clients": clients, "peer": p, "failed": why} for p, why in failed.items()]
+
+
+def _http(name: str, clients: int, options: argparse.Namespace) -> dict[str, Any]:
+    from scripts.benchmarks.inference_http import measure_http
+
+    try:
+        return measure_http(name, clients, options.device, options.peers, options.quick)
+    except (RuntimeError, OSError, KeyError) as error:  # the rest of the table stands without it
+        return {"model": name, "clients": clients, "failed": f"{type(error).__name__}: {error}"[:300]}
 
 
 def _try(peer: Any, work: list[Any], clients: int, failed: dict[str, str]) -> Any:

@@ -38,7 +38,17 @@ def table(figures: dict[str, Any]) -> str:
         f"median first token {reuse['first_ms_off']:.0f} ms without, {reuse['first_ms_on']:.0f} ms with; "
         f"{reuse['hit_rate']:.0%} of prompts hit, {reuse['tokens_reused']:.0%} of their tokens reused.",
     ]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", _servers(figures["http"])])
+
+
+def _servers(http: dict[str, Any]) -> str:
+    start = f"Servers over HTTP, {http['model']}, {http['clients']} clients: "
+    told = [
+        f"{peer} {http[peer]['tokens_per_second']:.0f} tokens/s, latency p95 {http[peer]['latency_ms_p95']:.0f} ms"
+        for peer in ("parley", "transformers serve")
+        if peer in http
+    ]
+    return start + "; ".join([*told, *(http[key] for key in ("missing", "failed") if key in http)]) + "."
 
 
 def chart(figures: dict[str, Any]) -> str:

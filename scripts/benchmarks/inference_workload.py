@@ -53,8 +53,11 @@ class Outcome:
         return sum(len(answer) for answer in self.tokens) / self.seconds
 
 
-def make_model(name: str, device: str) -> Any:
-    """A model of a real architecture with seeded random weights: float32 on CPU, bfloat16 on a GPU."""
+def make_model(name: str, device: str, words: int | None = None) -> Any:
+    """A model of a real architecture with seeded random weights: float32 on CPU, bfloat16 on a GPU.
+
+    `words` is a vocabulary to use in place of the shape's own.
+    """
     kind, hidden, layers, heads, kv_heads, head, wide, vocabulary = SHAPES[name]
     torch.manual_seed(7)
     config = AutoConfig.for_model(
@@ -65,7 +68,7 @@ def make_model(name: str, device: str) -> Any:
         num_key_value_heads=kv_heads,
         head_dim=head,
         intermediate_size=wide,
-        vocab_size=vocabulary,
+        vocab_size=words or vocabulary,
         max_position_embeddings=WINDOW,
         tie_word_embeddings=name not in UNTIED,
         bos_token_id=None,

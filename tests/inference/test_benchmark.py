@@ -27,6 +27,7 @@ def test_the_quick_run_measures_every_peer_and_finds_the_same_tokens(
         assert 0 < cell["share_of_floor"] < 1
     assert figures["reuse"]["hit_rate"] > 0
     assert figures["reuse"]["mismatches"] == 0
+    assert figures["http"]["parley"]["tokens_per_second"] > 0
     assert json.loads((tmp_path / "inference.json").read_text()) == figures
     assert (tmp_path / "inference.md").read_text().strip() in printed.out
     ElementTree.fromstring((tmp_path / "inference.svg").read_text())
