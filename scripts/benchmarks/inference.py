@@ -109,7 +109,7 @@ def _cell(
     name: str, clients: int, options: argparse.Namespace, bandwidth: float, seconds: float
 ) -> list[dict[str, Any]]:
     """All peers on one model with so many clients: rounds in turn until `seconds` are used."""
-    from scripts.benchmarks.inference_peers import peers
+    from scripts.benchmarks.inference_peers import NAMES
     from scripts.benchmarks.inference_workload import Outcome, floor_seconds, make_model, requests
 
     model = make_model(name, options.device)
@@ -119,22 +119,18 @@ def _cell(
     asked = sum(request.answer for request in work)
     runs: dict[str, list[Outcome]] = {}
     failed: dict[str, str] = {}
-    with peers(model, clients, MOST_ALONE) as (made, missing):
-        failed |= missing
-        for peer in made:  # first calls choose kernels and make threads
-            _try(peer, work[:1], 1, failed)
-        begun = time.monotonic()
-        for number in range(1 if options.quick else MOST_ROUNDS):
-            spent = time.monotonic() - begun
-            if number and spent * (number + 1) / number > seconds:
-                break
-            for peer in made[:: 1 if number % 2 else -1]:  # the order alternates
-                if peer.name in failed:
-                    continue
-                _tell(f"{name}, {clients} clients, round {number + 1}: {peer.name}")
-                outcome = _try(peer, work, clients, failed)
-                if outcome is not None:
-                    runs.setdefault(peer.name, []).append(outcome)
+    begun = time.monotonic()
+    for number in range(1 if options.quick else MOST_ROUNDS):
+        spent = time.monotonic() - begun
+        if number and spent * (number + 1) / number > seconds:
+            break
+        for peer in NAMES[:: 1 if number % 2 else -1]:  # the order alternates
+            if peer in failed:
+                continue
+            _tell(f"{name}, {clients} clients, round {number + 1}: {peer}")
+            outcome = _try(peer, model, work, clients, failed)
+            if outcome is not None:
+                runs.setdefault(peer, []).append(outcome)
     right = runs["one by one"][0].tokens if "one by one" in runs else []
     cells = [_figures(name, clients, peer, found, right, floor, asked) for peer, found in sorted(runs.items())]
     return cells + [{"model": name, "clients": clients, "peer": p, "failed": why} for p, why in failed.items()]
@@ -149,13 +145,18 @@ def _http(name: str, clients: int, options: argparse.Namespace) -> dict[str, Any
         return {"model": name, "clients": clients, "failed": f"{type(error).__name__}: {error}"[:300]}
 
 
-def _try(peer: Any, work: list[Any], clients: int, failed: dict[str, str]) -> Any:
+def _try(name: str, model: Any, work: list[Any], clients: int, failed: dict[str, str]) -> Any:
     """A peer's outcome, or None and its name among the failed."""
+    from scripts.benchmarks.inference_peers import opened
+    from scripts.benchmarks.inference_workload import Request
+
     try:
-        return peer.run(work, clients)
+        with opened(name, model, clients, MOST_ALONE) as peer:
+            peer.run([Request(work[0].prompt[:64], 4)], 1)  # first calls choose kernels and make threads
+            return peer.run(work, clients)
     except Exception as error:  # the others are measured all the same
-        failed[peer.name] = f"{type(error).__name__}: {error}"[:200]
-        _tell(f"{peer.name} failed: {failed[peer.name]}")
+        failed[name] = f"{type(error).__name__}: {error}"[:200]
+        _tell(f"{name} failed: {failed[name]}")
         return None
 
 

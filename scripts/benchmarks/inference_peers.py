@@ -6,6 +6,7 @@ caches, graphs) is not in its time.
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -263,18 +264,24 @@ class Ours:
 
 
 @contextmanager
-def peers(model: Any, clients: int, most_alone: int) -> Iterator[tuple[list[Peer], dict[str, str]]]:
-    """All peers over one model's weights, and why one of them could not be made."""
-    made: list[Peer] = [OneByOne(model, most_alone), StaticBatch(model)]
-    missing: dict[str, str] = {}
+def opened(name: str, model: Any, clients: int, most_alone: int) -> Iterator[Peer]:
+    """A peer by its name, with nothing left of it afterwards: on a GPU two caches at once may not fit."""
+    peer: Peer
+    if name == OneByOne.name:
+        peer = OneByOne(model, most_alone)
+    elif name == StaticBatch.name:
+        peer = StaticBatch(model)
+    else:
+        peer = GenerateBatch(model, clients) if name == GenerateBatch.name else Ours(model, clients)
     try:
-        made.append(GenerateBatch(model, clients))
-    except Exception as error:  # a peer that cannot start here is a line of the table, not the end of the run
-        missing[GenerateBatch.name] = f"{type(error).__name__}: {error}"
-    made.append(Ours(model, clients))
-    try:
-        yield made, missing
+        yield peer
     finally:
-        for peer in made:
-            if isinstance(peer, GenerateBatch | Ours):
-                peer.close()
+        if isinstance(peer, GenerateBatch | Ours):
+            peer.close()
+        del peer
+        gc.collect()
+        if model.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+NAMES = (OneByOne.name, StaticBatch.name, GenerateBatch.name, Ours.name)
