@@ -85,6 +85,10 @@ def load(settings: Settings) -> Loaded:
     read_ahead(name)
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    )
     from transformers.utils.logging import disable_progress_bar
     from vision import load_vision, reads_pictures
 
@@ -100,6 +104,10 @@ def load(settings: Settings) -> Loaded:
         dtype = getattr(torch, settings.dtype) if settings.dtype else dtype
         config = AutoConfig.from_pretrained(name)
         vision = load_vision(name, config) if reads_pictures(name, config) else None
+        mapping = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING if vision else MODEL_FOR_CAUSAL_LM_MAPPING
+        if type(config) in mapping:
+            mapping[type(config)]  # imports the architecture, so that its time is seen apart from the weights'
+        clock.lap("architecture")
         auto: Any = AutoModelForImageTextToText if vision else AutoModelForCausalLM
         if settings.weights:
             check(settings.weights, settings.device)

@@ -6,6 +6,7 @@ Binds the port first and loads the model in a thread, so that /ping answers (503
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import resource
@@ -37,6 +38,7 @@ def main(arguments: list[str]) -> int:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     settings = settings_module.read(arguments, os.environ)
     allow_open_files()
+    gc.disable()  # imports make objects that stay; looking through them again and again takes a tenth of the start
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
     from loading import ModelUnavailable, find_model
 
@@ -47,6 +49,19 @@ def main(arguments: list[str]) -> int:
         print(f"serve: {error}", file=sys.stderr, flush=True)
         return NO_MODEL
     return asyncio.run(run(settings, listening))
+
+
+def _warm_up(loaded: Loaded) -> None:
+    """What the first request would wait for, while nobody does: modules that answer, the template's compilation."""
+    import completion  # noqa: F401
+    import streaming  # noqa: F401
+    import whole  # noqa: F401
+    from errors import ServiceError
+
+    try:
+        loaded.chat.prompt([{"role": "user", "content": "hi"}], [], {})
+    except ServiceError:
+        return  # a model without a template says so to who asks
 
 
 def allow_open_files() -> None:
@@ -116,9 +131,12 @@ def _load_in_thread(service: Service, server: uvicorn.Server, url: str) -> list[
             loaded = load(service.settings)
             if server.should_exit:
                 return  # told to stop while loading
+            gc.freeze()  # what was loaded stays: it is never looked through again
+            gc.enable()
             service.use(loaded)
             print(f"ready {url}", flush=True)
             _report(loaded, service, loop)
+            service.preparing.submit(_warm_up, loaded)
         except ModelUnavailable as error:
             print(f"serve: {error}", file=sys.stderr, flush=True)
         except Exception as error:

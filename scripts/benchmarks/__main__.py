@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from scripts.benchmarks import inference, pipeline, structure
+from scripts.benchmarks import inference, pipeline, start, structure, weights
 
-BENCHMARKS = {"inference": inference.main, "pipeline": pipeline.main, "structure": structure.main}
+BENCHMARKS = {
+    "inference": inference.main,
+    "pipeline": pipeline.main,
+    "start": start.main,
+    "structure": structure.main,
+    "weights": weights.main,
+}
 
 
 def main() -> int:
