@@ -89,6 +89,14 @@ class RecordedSystem:
         polled = _Polled(self.outside, self.deployment.resources[queue].ref)
         polled.delete([record["ReceiptHandle"] for record in polled.receive(10)])
 
+    def begin_anew(self) -> None:
+        """Every function gets a new process, which has read no secret and no flag yet."""
+        self._wirings.clear()
+
+    def guard_is_closed(self) -> bool:
+        """Whether think, as its process sees it, would not ask the model."""
+        return bool(self._wirings["think"].guard.closed(time.time()))
+
     def pass_time(self, seconds: float) -> None:
         """The clock that the stages behind the queues read moves on."""
         self.late += seconds

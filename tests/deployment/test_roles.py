@@ -111,10 +111,18 @@ def overdue(system: RecordedSystem) -> None:
 
 def used_up(system: RecordedSystem) -> None:
     """A month's budget is used up, and what comes then is answered with a notice."""
+    say(system, "is it still awake?")
+    system.work("think", "Inbox")
+    say(system, "and now?")
+    system.work("think", "Inbox")
     for _ in range(3):
         system.sweep()
+    system.begin_anew()  # what a process knows of the flag may be five minutes old
+    system.answer("yes")
+    system.work("reply", "Replies")
     say(system, "hello?")
     system.work("think", "Inbox")
+    assert system.guard_is_closed()
 
 
 def api_and_page(system: RecordedSystem) -> None:

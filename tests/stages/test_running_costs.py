@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parley.domain.budget import Budget, Level, end_of_month, month_of
-from parley.domain.turn import TurnStatus
+from parley.domain.turn import ModelReply, TurnStatus
 from parley.stages.running_costs import meter
 from tests.stages.world import World
 
@@ -96,6 +96,44 @@ def test_messages_that_waited_for_a_resting_model_each_get_their_notice_and_no_t
     world.run_dry()
     assert world.table.overdue(float("inf"), 10) == []
     assert world.model.asked == []
+
+
+def test_a_turn_that_a_result_lets_begin_gets_its_notice_and_the_model_is_not_asked(world: World) -> None:
+    for number in range(3):
+        world.say(f"e{number}", "hello?")
+        world.pump("inbox.fifo")
+    world.guard.until = end_of_month(world.now)
+    world.run_dry()
+    assert len(world.model.asked) == 1, "what was asked before the month was used up"
+    assert "".join(piece for _, piece in world.platform.sent).count("resting") == 1
+    assert world.table.overdue(float("inf"), 10) == []
+
+
+def test_a_model_that_fails_while_the_month_is_used_up_is_not_asked_again(world: World) -> None:
+    world.say("e1", "hello?")
+    world.pump("inbox.fifo")
+    world.guard.until = end_of_month(world.now)
+    world.model.finish(world.model.asked[0][0], ModelReply(error="server error (500)"))
+    world.run_dry()
+    assert len(world.model.asked) == 1
+    assert "resting" in "".join(piece for _, piece in world.platform.sent)
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+@pytest.mark.parametrize("call", range(1, 16))
+def test_a_reply_that_dies_while_the_month_is_used_up_is_made_up_for(world: World, call: int, side: str) -> None:
+    for number in range(2):
+        world.say(f"e{number}", "hello?")
+        world.pump("inbox.fifo")
+    world.guard.until = end_of_month(world.now)
+    world.die_at = (len(world.steps) + call, side)
+    world.everything_moves()
+    world.die_at = None
+    window = world.death in ("after channel.send", "before table.sent")
+    world.run_dry()
+    assert len(world.model.asked) == 1
+    assert "".join(piece for _, piece in world.platform.sent).count("resting") in ((1, 2) if window else (1,))
+    assert world.table.overdue(float("inf"), 10) == []
 
 
 @pytest.mark.parametrize("side", ["before", "after"])

@@ -8,14 +8,14 @@ the same name, and the second result is dropped.
 from __future__ import annotations
 
 from parley.domain import conversation as rules
-from parley.domain import notices, prompt
+from parley.domain import prompt
 from parley.domain.conversation import Change, Conversation, Status
 from parley.domain.message import Cancel, Incoming, Message
 from parley.envelopes import read_inbox
 from parley.errors import AlreadySeen, NotFound, StaleResult
 from parley.ports import Ports
 from parley.stages.committing import commit
-from parley.stages.owing import owed_delivery
+from parley.stages.resting import rest_again_if_closed, rest_if_closed
 
 
 def think(record: str, body: str, now: float, ports: Ports) -> None:
@@ -67,47 +67,14 @@ def _take_in(incoming: Incoming, record: str, now: float, ports: Ports) -> None:
     except AlreadySeen:
         ports.telemetry.count("DuplicatesDropped")
         ports.telemetry.note("message seen before")
-        if _rest_if_closed(incoming.conversation, record, now, ports):
-            _say_again(incoming.conversation, ports)
-        else:
+        if not rest_again_if_closed(incoming.conversation, record, now, ports):
             ask_if_owed(record, incoming.conversation, ports)
         return
     after = change.after
     ports.telemetry.count("MessagesStored")
     ports.telemetry.note("message stored", turn=after.turn, sequence=after.sequence, pending=after.pending)
-    if change.ask is not None and not _rest_if_closed(after.id, record, now, ports):
+    if change.ask is not None and not rest_if_closed(after.id, record, now, ports):
         ask(after, [*history, *change.messages], ports)
-
-
-def _rest_if_closed(conversation: str, record: str, now: float, ports: Ports) -> bool:
-    """End the turns that this record's run has opened with a notice, when the month's budget is used up."""
-    if not ports.guard.closed(now):
-        return False
-
-    def decide() -> Change:
-        found = ports.conversations.find(conversation)
-        if found is None or found.status is not Status.THINKING or found.asked_by != record:
-            raise StaleResult("no turn of this record waits for the model")
-        notice = notices.resting(found.title)
-        return rules.fail(found, "the month's budget is used up", notice, record, now, ports.patience)
-
-    try:
-        while True:
-            change = commit(decide, ports.conversations)
-            ports.telemetry.count("TurnsFailed")
-            if change.say is not None:
-                ports.outbox.put(change.say)
-    except StaleResult:
-        return True
-
-
-def _say_again(conversation: str, ports: Ports) -> None:
-    """Queue what an earlier run of a record may not have queued after its transaction; it has a name that repeats."""
-    found = ports.conversations.find(conversation)
-    turn = ports.conversations.turn(conversation, found.turn) if found is not None else None
-    unsent = owed_delivery(turn, found, ports.conversations) if found is not None and turn is not None else None
-    if unsent is not None:
-        ports.outbox.put(unsent)
 
 
 def _cancel(wish: Cancel, record: str, now: float, ports: Ports) -> None:
@@ -116,11 +83,12 @@ def _cancel(wish: Cancel, record: str, now: float, ports: Ports) -> None:
         change = commit(lambda: _decide_on_cancel(wish, record, now, ports), ports.conversations)
     except StaleResult as reason:
         ports.telemetry.note("nothing to cancel", reason=str(reason))
-        ask_if_owed(record, wish.conversation, ports)
+        if not rest_again_if_closed(wish.conversation, record, now, ports):
+            ask_if_owed(record, wish.conversation, ports)
         return
     ports.telemetry.count("TurnsCancelled")
     ports.telemetry.note("cancelled")
-    if change.ask is not None:
+    if change.ask is not None and not rest_if_closed(change.after.id, record, now, ports):
         _, messages = ports.conversations.load(change.after.id, prompt.HISTORY_MESSAGES)
         ask(change.after, messages, ports)
 

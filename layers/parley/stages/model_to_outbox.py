@@ -12,6 +12,7 @@ from parley.ports import Ports, Telemetry
 from parley.stages.committing import commit
 from parley.stages.inbox_to_model import ask, ask_if_owed
 from parley.stages.owing import owed_delivery
+from parley.stages.resting import rest_again_if_closed, rest_if_closed
 
 WAKE_SECONDS = 60.0
 """A result that took longer waited for an instance: one that runs answers in seconds."""
@@ -36,12 +37,12 @@ def take_result(done: Ask, result: ModelReply, record: str, now: float, ports: P
     except StaleResult as reason:
         ports.telemetry.count("StaleResults")
         ports.telemetry.note("result not waited for", reason=str(reason))
-        _finish_earlier_run(done, record, ports)
+        _finish_earlier_run(done, record, now, ports)
         return
     _report(change, done, result, ports.telemetry)
     if change.say is not None:
         ports.outbox.put(change.say)
-    if change.ask is not None:
+    if change.ask is not None and not rest_if_closed(change.after.id, record, now, ports):
         _, messages = ports.conversations.load(change.after.id, prompt.HISTORY_MESSAGES)
         ask(change.after, messages, ports)
 
@@ -70,9 +71,12 @@ def decide_on(
     return rules.fail(conversation, result.error, notices.failed(conversation.title), record, now, patience)
 
 
-def _finish_earlier_run(done: Ask, record: str, ports: Ports) -> None:
+def _finish_earlier_run(done: Ask, record: str, now: float, ports: Ports) -> None:
     """Do again what a run of this record may have left undone after its transaction; each has a name that repeats."""
-    conversation = ask_if_owed(record, done.conversation, ports)
+    if rest_again_if_closed(done.conversation, record, now, ports):
+        conversation = ports.conversations.find(done.conversation)
+    else:
+        conversation = ask_if_owed(record, done.conversation, ports)
     turn = ports.conversations.turn(done.conversation, done.turn)
     unsent = owed_delivery(turn, conversation, ports.conversations) if conversation and turn else None
     if unsent is not None:

@@ -1,0 +1,45 @@
+"""While the month's budget is used up, turns that would ask the model end with a notice in its place."""
+
+from __future__ import annotations
+
+from parley.domain import conversation as rules
+from parley.domain import notices
+from parley.domain.conversation import Change, Status
+from parley.errors import StaleResult
+from parley.ports import Ports
+from parley.stages.committing import commit
+from parley.stages.owing import owed_delivery
+
+
+def rest_if_closed(conversation: str, record: str, now: float, ports: Ports) -> bool:
+    """End the turns whose model call this record's run owes, when the budget is used up; False when it is not."""
+    if not ports.guard.closed(now):
+        return False
+
+    def decide() -> Change:
+        found = ports.conversations.find(conversation)
+        if found is None or found.status is not Status.THINKING or found.asked_by != record:
+            raise StaleResult("no turn of this record waits for the model")
+        notice = notices.resting(found.title)
+        return rules.fail(found, "the month's budget is used up", notice, record, now, ports.patience)
+
+    try:
+        while True:
+            change = commit(decide, ports.conversations)
+            ports.telemetry.count("TurnsFailed")
+            if change.say is not None:
+                ports.outbox.put(change.say)
+    except StaleResult:
+        return True
+
+
+def rest_again_if_closed(conversation: str, record: str, now: float, ports: Ports) -> bool:
+    """The same for a record that comes again: also queue what its earlier run may not have queued."""
+    if not rest_if_closed(conversation, record, now, ports):
+        return False
+    found = ports.conversations.find(conversation)
+    turn = ports.conversations.turn(conversation, found.turn) if found is not None else None
+    unsent = owed_delivery(turn, found, ports.conversations) if found is not None and turn is not None else None
+    if unsent is not None:
+        ports.outbox.put(unsent)
+    return True
