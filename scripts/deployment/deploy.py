@@ -85,9 +85,9 @@ class Deployer:
         self.stack.check()
         if self._wishes.folder is not None:
             check_folder(self._wishes.folder)
-        instance = self._wishes.parameters.get("InstanceType", DEFAULT_INSTANCE)
-        most = int(self._wishes.parameters.get("MaxInstances", "1"))
-        if remark := check_quota(self._session, instance, most):
+        settled = self.stack.parameters() | dict(self._wishes.parameters)
+        most = int(settled.get("MaxInstances", "1"))
+        if remark := check_quota(self._session, settled.get("InstanceType", DEFAULT_INSTANCE), most):
             self._say(remark)
         return account
 
@@ -113,9 +113,9 @@ class Deployer:
 
     def _priced(self) -> dict[str, str]:
         """The owner's parameters, and what the instance costs, unless they say it."""
-        parameters = dict(self._wishes.parameters)
-        price = load_prices()["instances_per_hour"].get(parameters.get("InstanceType", DEFAULT_INSTANCE))
-        return ({"InstanceUsdPerHour": str(price)} if price is not None else {}) | parameters
+        settled = self.stack.parameters() | dict(self._wishes.parameters)
+        price = load_prices()["instances_per_hour"].get(settled.get("InstanceType", DEFAULT_INSTANCE))
+        return ({"InstanceUsdPerHour": str(price)} if price is not None else {}) | dict(self._wishes.parameters)
 
     def _known(self, source: Path) -> dict[str, str]:
         """What the first change can bring along: an image that was built before, a model that is in S3 already."""

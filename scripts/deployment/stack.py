@@ -71,6 +71,11 @@ class Stack:
         found = self.describe() or {}
         return {entry["OutputKey"]: entry["OutputValue"] for entry in found.get("Outputs") or []}
 
+    def parameters(self) -> dict[str, str]:
+        """The values that the stack has now; empty when there is none."""
+        found = self.describe() or {}
+        return {entry["ParameterKey"]: entry["ParameterValue"] for entry in found.get("Parameters") or []}
+
     def check(self) -> None:
         """Raise BadStack where no change can be made now."""
         status = (self.describe() or {}).get("StackStatus", "")
@@ -92,7 +97,7 @@ class Stack:
             made = self._client.create_change_set(
                 StackName=self.name, ChangeSetName=name, ChangeSetType="CREATE" if stack is None else "UPDATE",
                 TemplateURL=template_url, Capabilities=["CAPABILITY_IAM"],
-                Parameters=self._parameters(template_url, parameters, stack or {}),
+                Parameters=self._parameters(template_url, parameters),
             )  # fmt: skip
         except ClientError as error:
             raise BadStack(f"CloudFormation refused the change: {' '.join(str(error).split())[:300]}") from None
@@ -140,12 +145,11 @@ class Stack:
         )["StackResourceDrifts"]
         return [f"{d['LogicalResourceId']} ({d['ResourceType']}): {d['StackResourceDriftStatus']}" for d in drifts]
 
-    def _parameters(self, url: str, given: Mapping[str, str], stack: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def _parameters(self, url: str, given: Mapping[str, str]) -> list[dict[str, Any]]:
         known = {p["ParameterKey"] for p in self._client.get_template_summary(TemplateURL=url)["Parameters"]}
         if strange := sorted(given.keys() - known):
             raise BadStack(f"the template has no parameter {strange[0]}; it has {', '.join(sorted(known))}")
-        had = {p["ParameterKey"]: p["ParameterValue"] for p in stack.get("Parameters", [])}
-        values = {name: value for name, value in had.items() if name in known} | dict(given)
+        values = {name: value for name, value in self.parameters().items() if name in known} | dict(given)
         return [{"ParameterKey": name, "ParameterValue": value} for name, value in sorted(values.items())]
 
     def _wait_for_plan(self, id: str) -> Mapping[str, Any]:

@@ -104,6 +104,15 @@ def test_a_changed_setting_is_shown_and_made_and_the_others_stay(account: Cloud)
     assert kept["ImageUri"], "the image that was built stays"
 
 
+def test_an_update_keeps_the_instance_type_with_its_price_and_asks_for_its_quota(account: Cloud) -> None:
+    deploy(account)
+    account.quotas |= {"ml.g6.xlarge": 0}
+    wishes = Wishes("prod", parameters={"LogDays": "7"})
+    Deployer(account.session, wishes, lambda text: None, agree, lambda seconds: None).run()
+    kept = {p["ParameterKey"]: p["ParameterValue"] for p in (stack_of(account).describe() or {})["Parameters"]}
+    assert (kept["InstanceType"], kept["InstanceUsdPerHour"], kept["LogDays"]) == ("ml.g4dn.xlarge", "0.736", "7")
+
+
 def test_whoever_does_not_agree_changes_nothing(account: Cloud) -> None:
     assert deploy(account, lambda plan: False) is None
     assert stack_of(account).describe() is None
