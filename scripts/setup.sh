@@ -1,6 +1,6 @@
 # Sourced by every launcher: source "$(dirname "$0")/setup.sh" GROUP...
 # Finds Python 3.11 to 3.13, makes .venv in the repository, and installs the pinned requirements of the
-# groups (layers, inference, scripts, tests) unless that is done already. Sets PARLEY_ROOT, PYTHON and
+# groups (layers, inference, training, scripts, tests) unless that is done already. Sets PARLEY_ROOT, PYTHON and
 # PYTHONPATH. With --find-python in place of groups it installs nothing. Says what it does on stderr.
 
 PARLEY_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"

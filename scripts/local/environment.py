@@ -18,6 +18,7 @@ from pathlib import Path
 REQUIREMENTS = {
     "layers": "layers/requirements.txt",
     "inference": "inference/requirements.txt",
+    "training": "inference/training/requirements.txt",
     "scripts": "scripts/requirements.txt",
     "tests": "tests/requirements.txt",
 }

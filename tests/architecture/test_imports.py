@@ -31,6 +31,8 @@ ROOMS: dict[str, set[str]] = {
     "inference": {
         "torch", "transformers", "tokenizers", "safetensors", "starlette", "uvicorn", "jinja2", "numpy",
         "huggingface_hub", "llguidance", "PIL", "boto3", "botocore", "torchao",
+        # training alone
+        "bs4", "markdownify", "phonenumbers", "py3langid", "rensa", "stdnum",
     },
 }  # fmt: skip
 
