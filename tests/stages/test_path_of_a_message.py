@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from parley.domain import conversation as rules
 from parley.domain.turn import Ask, ModelReply, TurnStatus
 from parley.errors import ChannelRefused, UnreadableRecord
 from parley.stages.inbox_to_model import think
-from tests.stages.world import PATIENCE, World
+from tests.stages.world import PATIENCE, VISIBILITY, World
 
 CONVERSATION = "slack:T1:C1/1.0"
 
@@ -73,6 +74,46 @@ def test_a_message_that_comes_while_the_model_thinks_waits_for_the_next_turn(wor
     assert said == ["Be kind.", "e1", "first", "e2", "e3"]
     world.settle()
     assert texts(world) == ["first", "answer to turn 2"]
+
+
+@pytest.mark.parametrize("waiting", [1, 45])
+def test_a_retry_asks_what_was_asked_before_however_many_messages_wait(world: World, waiting: int) -> None:
+    world.say("e1", "the question")
+    world.pump("inbox.fifo")
+    for index in range(waiting):
+        world.say(f"w{index}", f"waiting {index}")
+        world.pump("inbox.fifo")
+    world.model.finish(last_ask(world), ModelReply(error="500"))
+    world.pump("replies")
+    first, second = (request["messages"] for _, request in world.model.asked)
+    assert first == second
+
+
+def test_a_repeated_record_asks_what_its_first_run_was_to_ask(world: World) -> None:
+    world.say("e1", "the question")
+    world.die_at = (len(world.steps) + 2, "after")  # load, commit: the message is stored and the model not asked
+    world.pump("inbox.fifo")
+    for index in range(45):
+        table, incoming = world.conversations, world.say(f"w{index}", f"waiting {index}")
+        table.commit(rules.accept(table.find(CONVERSATION), incoming, f"r{index}", world.now, PATIENCE))
+    world.pass_time(VISIBILITY + 1)
+    world.pump("inbox.fifo")
+    assert [m["content"] for m in world.model.asked[-1][1]["messages"]] == ["Be kind.", "the question"]
+
+
+def test_a_turn_of_more_messages_than_a_history_holds_them_all(world: World) -> None:
+    world.say("e1", "first")
+    world.pump("inbox.fifo")
+    for index in range(45):
+        world.say(f"w{index}", f"waiting {index}")
+        world.pump("inbox.fifo")
+    for index in range(1, 45):
+        world.cancel(event=f"w{index}")
+        world.say(f"x{index}", f"waiting longer {index}")
+        world.pump("inbox.fifo", 2)
+    world.settle()
+    said = [m["content"] for m in world.model.asked[-1][1]["messages"]]
+    assert said[-45:] == ["waiting 0", *(f"waiting longer {index}" for index in range(1, 45))]
 
 
 def test_a_repeated_webhook_is_dropped_though_the_queue_forgot_it(world: World) -> None:

@@ -34,6 +34,9 @@ class Conversation:
     is waited for. `pending` counts the messages that belong to turn + 1, `next_trace` is the newest one's correlation
     id. `asked_by` names the queue record whose run was to call the model: when that record comes again, its run may
     have died before the call. `sequence` is that of the newest message. `version` grows by one with every write.
+
+    The turn in progress answers the messages from sequence `since` to `upto`; what comes later waits for the next.
+    Both are 0 where nobody wrote them down.
     """
 
     id: str
@@ -53,6 +56,8 @@ class Conversation:
     trace: str = ""
     next_trace: str = ""
     reply_to: Mapping[str, str] = field(default_factory=dict)
+    since: int = 0
+    upto: int = 0
 
     def waits_for(self, turn: int, step: int) -> bool:
         """Whether a result for (turn, step) is the one being waited for."""
@@ -189,10 +194,12 @@ def _must_wait_for(conversation: Conversation, turn: int, step: int) -> None:
 
 def _open(change: Change, record: str, trace: str, now: float, patience: Patience) -> Change:
     """The change, which also opens the next turn."""
-    number = change.after.turn + 1
+    before = change.after
+    number = before.turn + 1
     after = replace(
-        change.after, status=Status.THINKING, turn=number, step=1, attempt=1, pending=0, asked_by=record, trace=trace
-    )
+        before, status=Status.THINKING, turn=number, step=1, attempt=1, pending=0, asked_by=record, trace=trace,
+        since=before.upto + 1 if before.upto else before.sequence - before.pending, upto=before.sequence,
+    )  # fmt: skip
     turn = Turn(after.id, number, TurnStatus.THINKING, opened=now, deadline=now + patience.answer, trace=trace)
     return replace(change, after=after, opened=turn, ask=after.ask())
 

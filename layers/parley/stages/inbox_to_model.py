@@ -31,13 +31,13 @@ def think(record: str, body: str, now: float, ports: Ports) -> None:
         _cancel(command, record, now, ports)
 
 
-def ask(conversation: Conversation, messages: list[Message], ports: Ports) -> None:
-    """Call the model for what the conversation waits for; `messages` are its newest ones, for the prompt."""
+def ask(conversation: Conversation, newest: list[Message], ports: Ports) -> None:
+    """Call the model for what the conversation waits for; `newest` are its newest messages, as `load` gives them."""
     bot = ports.bots.get(conversation.bot)
     if bot is None:
         raise NotFound(f"bot {conversation.bot!r} is not configured")
     owed = conversation.ask()
-    ports.backend.ask(owed, prompt.build(bot, messages, owed.turn))
+    ports.backend.ask(owed, prompt.build(bot, _of_the_turn(conversation, newest, ports), owed.turn))
     ports.telemetry.count("ModelCalls")
     ports.telemetry.note("model asked", turn=owed.turn, step=owed.step, attempt=owed.attempt)
 
@@ -51,6 +51,20 @@ def ask_if_owed(record: str, conversation_id: str, ports: Ports) -> Conversation
     if conversation is not None and conversation.status is Status.THINKING and conversation.asked_by == record:
         ask(conversation, messages, ports)
     return conversation
+
+
+def _of_the_turn(conversation: Conversation, newest: list[Message], ports: Ports) -> list[Message]:
+    """What the turn's prompt is made of: the same at every attempt, however many messages wait for the next turn.
+
+    At least the turn's own messages. They are read anew where `newest` reaches past them, or not back to them.
+    """
+    if not conversation.upto:
+        return newest
+    wanted = max(prompt.HISTORY_MESSAGES, conversation.upto - conversation.since + 1)
+    all_there_are = len(newest) < prompt.HISTORY_MESSAGES
+    if newest and newest[-1].sequence <= conversation.upto and (all_there_are or len(newest) >= wanted):
+        return newest[-wanted:]
+    return ports.conversations.messages(conversation.id, conversation.upto + 1, wanted)
 
 
 def _take_in(incoming: Incoming, record: str, now: float, ports: Ports) -> None:
