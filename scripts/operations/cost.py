@@ -36,7 +36,7 @@ TURN: Mapping[str, float] = {
     "sqs_fifo_request": 2 + 2 + 2,  # sent by receive and reply; received and deleted by Lambda, for each
     "sqs_standard_request": 2,  # received and deleted; SNS's delivery is free
     "sns_publish": 1,
-    "dynamodb_read_unit": 3 + 1 + 1,  # think's forty messages, reply's state, deliver's turns
+    "dynamodb_read_unit": 3 + 3 + 1,  # forty messages for think, and for reply; deliver's turns
     # think's four items and reply's three in transactions, deliver's mark; then the indexes: user-conversations moves
     # with every write of the state (2, 2), open-turns with the turn's beginning, answer and end (1, 2, 1)
     "dynamodb_write_unit": 2 * 4 + 2 * 3 + 1 + 2 + 2 + 1 + 2 + 1,

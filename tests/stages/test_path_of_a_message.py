@@ -47,7 +47,7 @@ def test_a_one_step_turn_makes_at_most_eight_requests_behind_receive(world: Worl
     aws = [call for call in world.steps if not call.startswith("channel.")]
     assert aws == [
         "table.load", "table.commit", "model.ask",
-        "model.read", "table.find", "table.commit", "outbox.put",
+        "model.read", "table.load", "table.commit", "outbox.put",
         "table.turns", "table.sent",
     ]  # fmt: skip
     assert len([call for call in aws if call != "model.read"]) == 8, "model.read only parses the notification"
@@ -114,6 +114,16 @@ def test_a_turn_of_more_messages_than_a_history_holds_them_all(world: World) -> 
     world.settle()
     said = [m["content"] for m in world.model.asked[-1][1]["messages"]]
     assert said[-45:] == ["waiting 0", *(f"waiting longer {index}" for index in range(1, 45))]
+
+
+def test_a_result_that_opens_the_next_turn_takes_four_requests(world: World) -> None:
+    for event in ("e1", "e2"):
+        world.say(event, event)
+        world.pump("inbox.fifo")
+    world.model.finish(last_ask(world), ModelReply(text="first"))
+    before = len(world.steps)
+    world.pump("replies")
+    assert world.steps[before + 1 :] == ["table.load", "table.commit", "outbox.put", "model.ask"]
 
 
 def test_a_repeated_webhook_is_dropped_though_the_queue_forgot_it(world: World) -> None:

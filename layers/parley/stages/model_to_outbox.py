@@ -5,7 +5,7 @@ from __future__ import annotations
 from parley.domain import conversation as rules
 from parley.domain import notices, prompt
 from parley.domain.conversation import Change, Conversation
-from parley.domain.message import channel_of
+from parley.domain.message import Message, channel_of
 from parley.domain.turn import Ask, ModelReply, Patience, TurnStatus
 from parley.errors import StaleResult
 from parley.ports import Ports, Telemetry
@@ -31,9 +31,22 @@ def reply(record: str, body: str, now: float, ports: Ports) -> None:
 
 
 def take_result(done: Ask, result: ModelReply, record: str, now: float, ports: Ports) -> None:
-    """End the turn with this result, or try its step again, and do what follows from that."""
+    """End the turn with this result, or try its step again, and do what follows from that.
+
+    The messages are read along with the state, for the model call that may follow: two read units more than the state
+    alone, where a query of their own would be a request more.
+    """
+    newest: list[Message] = []
+
+    def decide() -> Change:
+        nonlocal newest
+        conversation, newest = ports.conversations.load(done.conversation, prompt.HISTORY_MESSAGES)
+        if conversation is None:
+            raise StaleResult("there is no such conversation")
+        return decide_on(conversation, done, result, record, now, ports.patience)
+
     try:
-        change = commit(lambda: _decide(done, result, record, now, ports), ports.conversations)
+        change = commit(decide, ports.conversations)
     except StaleResult as reason:
         ports.telemetry.count("StaleResults")
         ports.telemetry.note("result not waited for", reason=str(reason))
@@ -43,16 +56,7 @@ def take_result(done: Ask, result: ModelReply, record: str, now: float, ports: P
     if change.say is not None:
         ports.outbox.put(change.say)
     if change.ask is not None and not rest_if_closed(change.after.id, record, now, ports):
-        _, messages = ports.conversations.load(change.after.id, prompt.HISTORY_MESSAGES)
-        ask(change.after, messages, ports)
-
-
-def _decide(done: Ask, result: ModelReply, record: str, now: float, ports: Ports) -> Change:
-    """The change that a result makes to the conversation as it is now. Raises StaleResult when there is none."""
-    conversation = ports.conversations.find(done.conversation)
-    if conversation is None:
-        raise StaleResult("there is no such conversation")
-    return decide_on(conversation, done, result, record, now, ports.patience)
+        ask(change.after, [*newest, *change.messages], ports)
 
 
 def decide_on(
