@@ -90,8 +90,9 @@ def metadata(body: Mapping[str, Any]) -> dict[str, str]:
     if not isinstance(value, dict) or len(value) > METADATA_PAIRS:
         raise _wrong("metadata", f"an object of at most {METADATA_PAIRS} members")
     for key, entry in value.items():
-        if len(key) > METADATA_KEY or not isinstance(entry, str) or len(entry) > METADATA_VALUE:
-            message = f"keys of at most {METADATA_KEY} characters with strings of at most {METADATA_VALUE}"
+        # Without a name it would be taken here and refused by DynamoDB, once it was acknowledged.
+        if not clean(key) or len(key) > METADATA_KEY or not isinstance(entry, str) or len(entry) > METADATA_VALUE:
+            message = f"keys of 1 to {METADATA_KEY} characters with strings of at most {METADATA_VALUE}"
             raise _wrong("metadata", message)
     return {clean(key): clean(entry) for key, entry in value.items()}
 
@@ -102,8 +103,10 @@ def stops(body: Mapping[str, Any]) -> list[str] | None:
     listed = [value] if isinstance(value, str) else value
     if listed is None:
         return None
-    if not isinstance(listed, list) or len(listed) > 4 or not all(isinstance(entry, str) and entry for entry in listed):
+    if not isinstance(listed, list) or len(listed) > 4:
         raise _wrong("stop", "a string or a list of at most four")
+    if not all(isinstance(entry, str) and clean(entry) for entry in listed):
+        raise _wrong("stop", "made of strings that are not empty")
     return [clean(entry) for entry in listed]
 
 
