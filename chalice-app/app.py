@@ -33,7 +33,7 @@ def create_response() -> Response:
     return http_api.create_response(current(app))
 
 
-@app.route("/v1/responses/{id}", methods=["GET"])
+@app.route("/v1/responses/{id}", methods=["GET"], content_types=ANY_CONTENT)
 def retrieve_response(id: str) -> Response:
     from chalicelib import http_api
 
@@ -61,14 +61,14 @@ def create_completion() -> Response:
     return http_api.create_completion(current(app))
 
 
-@app.route("/v1/models", methods=["GET"])
+@app.route("/v1/models", methods=["GET"], content_types=ANY_CONTENT)
 def list_models() -> Response:
     from chalicelib import http_api
 
     return http_api.list_models(current(app))
 
 
-@app.route("/v1/models/{name}", methods=["GET"])
+@app.route("/v1/models/{name}", methods=["GET"], content_types=ANY_CONTENT)
 def retrieve_model(name: str) -> Response:
     from chalicelib import http_api
 
@@ -78,28 +78,28 @@ def retrieve_model(name: str) -> Response:
 # -- receive: the web page
 
 
-@app.route("/", methods=["GET"])
+@app.route("/", methods=["GET"], content_types=ANY_CONTENT)
 def page() -> Response:
     from chalicelib import web_page
 
     return web_page.page(current(app))
 
 
-@app.route("/web/{file}", methods=["GET"])
+@app.route("/web/{file}", methods=["GET"], content_types=ANY_CONTENT)
 def page_file(file: str) -> Response:
     from chalicelib import web_page
 
     return web_page.file(current(app), file)
 
 
-@app.route("/web/conversations", methods=["GET"])
+@app.route("/web/conversations", methods=["GET"], content_types=ANY_CONTENT)
 def list_conversations() -> Response:
     from chalicelib import web_api
 
     return web_api.list_conversations(current(app))
 
 
-@app.route("/web/conversations/{id}", methods=["GET"])
+@app.route("/web/conversations/{id}", methods=["GET"], content_types=ANY_CONTENT)
 def show_conversation(id: str) -> Response:
     from chalicelib import web_api
 
@@ -113,7 +113,7 @@ def delete_conversation(id: str) -> Response:
     return web_api.delete_conversation(current(app), id)
 
 
-@app.route("/web/conversations/{id}/messages", methods=["POST"])
+@app.route("/web/conversations/{id}/messages", methods=["POST"], content_types=ANY_CONTENT)
 def send_message(id: str) -> Response:
     from chalicelib import web_api
 
@@ -127,7 +127,17 @@ def cancel_turn(id: str) -> Response:
     return web_api.cancel_turn(current(app), id)
 
 
-@app.route("/health", methods=["GET"])
+# -- receive: what the interface is, and whether it is there
+
+
+@app.route("/openapi.json", methods=["GET"], content_types=ANY_CONTENT)
+def describe() -> Response:
+    from chalicelib import openapi
+
+    return openapi.show(current(app))
+
+
+@app.route("/health", methods=["GET"], content_types=ANY_CONTENT)
 def health() -> Response:
     return Response(body='{"status":"ok"}', status_code=200, headers={"Content-Type": "application/json"})
 

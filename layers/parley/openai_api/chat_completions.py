@@ -12,12 +12,16 @@ from parley.errors import BadRequest
 from parley.openai_api import fields
 from parley.openai_api.said import role, split
 
-_READ = {
+READ = {
     "model", "messages", "temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "seed",
     "presence_penalty", "frequency_penalty", "metadata",
 }  # fmt: skip
-_WITHOUT_EFFECT = {"user", "safety_identifier", "store", "service_tier", "parallel_tool_calls", "prompt_cache_key"}
-_UNSERVED: dict[str, tuple[Any, ...]] = {
+"""Fields that are read."""
+
+WITHOUT_EFFECT = {"user", "safety_identifier", "store", "service_tier", "parallel_tool_calls", "prompt_cache_key"}
+"""Fields that are taken, and change nothing."""
+
+UNSERVED: dict[str, tuple[Any, ...]] = {
     "stream": (False,),
     "stream_options": (),
     "n": (1,),
@@ -36,14 +40,16 @@ _UNSERVED: dict[str, tuple[Any, ...]] = {
     "verbosity": (),
     "web_search_options": (),
 }
+"""Fields that ask for what is not served, with the values that ask for nothing."""
+
 _SEED = 2**63
 
 
 def parse(body: bytes) -> Request:
     """The request in a body. Raises BadRequest with `param`, or TooLarge."""
     given = fields.read_object(body)
-    fields.refuse_unserved(given, _UNSERVED)
-    fields.refuse_others(given, _READ | _WITHOUT_EFFECT | set(_UNSERVED))
+    fields.refuse_unserved(given, UNSERVED)
+    fields.refuse_others(given, READ | WITHOUT_EFFECT | set(UNSERVED))
     model = fields.text(given, "model", 64, required=True)
     preface, text = split(_messages(given.get("messages")), "messages")
     longest = fields.whole(given, "max_completion_tokens", 1, 1_000_000)

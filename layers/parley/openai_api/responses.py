@@ -18,15 +18,19 @@ DEFAULT_MODEL = "default"
 
 CONVERSATION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-_READ = {
+READ = {
     "model", "input", "instructions", "metadata", "background", "previous_response_id", "conversation",
     "temperature", "top_p", "max_output_tokens",
 }  # fmt: skip
-_WITHOUT_EFFECT = {
+"""Fields that are read."""
+
+WITHOUT_EFFECT = {
     "user", "safety_identifier", "service_tier", "store", "truncation", "prompt_cache_key", "include",
     "parallel_tool_calls", "tool_choice", "max_tool_calls", "prompt_cache_retention",
 }  # fmt: skip
-_UNSERVED: dict[str, tuple[Any, ...]] = {
+"""Fields that are taken, and change nothing."""
+
+UNSERVED: dict[str, tuple[Any, ...]] = {
     "stream": (False,),
     "stream_options": (),
     "tools": ([],),
@@ -35,6 +39,8 @@ _UNSERVED: dict[str, tuple[Any, ...]] = {
     "prompt": (),
     "top_logprobs": (0,),
 }
+"""Fields that ask for what is not served, with the values that ask for nothing."""
+
 _STATUS = {
     Stage.QUEUED: "queued",
     Stage.THINKING: "in_progress",
@@ -47,8 +53,8 @@ _STATUS = {
 def parse(body: bytes) -> Request:
     """The request in a body. Raises BadRequest with `param`, or TooLarge."""
     given = fields.read_object(body)
-    fields.refuse_unserved(given, _UNSERVED)
-    fields.refuse_others(given, _READ | _WITHOUT_EFFECT | set(_UNSERVED))
+    fields.refuse_unserved(given, UNSERVED)
+    fields.refuse_others(given, READ | WITHOUT_EFFECT | set(UNSERVED))
     preface, text = split(_input(given.get("input")), "input")
     previous, conversation = given.get("previous_response_id"), _conversation(given)
     if previous is not None and not isinstance(previous, str):
