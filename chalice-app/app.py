@@ -9,9 +9,10 @@ from typing import Any
 
 from chalice.app import Chalice, Rate, Response
 
-from chalicelib.edge import ANY_CONTENT, current
+from chalicelib.edge import ANY_CONTENT, current, protect
 
 app = Chalice(app_name="parley", configure_logs=False)
+app.register_middleware(protect, "http")
 
 # -- receive: webhooks of the platforms
 

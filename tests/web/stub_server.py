@@ -24,8 +24,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from chalicelib.web_page import HEADERS
+
 FOLDER = Path(__file__).parents[2] / "chalice-app" / "chalicelib" / "web"
-CSP = "default-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 STATES = ("queued", "waking", "thinking", "done")
 PAGE = 50
@@ -222,8 +223,8 @@ def _gate(stub: Stub) -> Callable[[Request, RequestResponseEndpoint], Any]:
 
 def _file(name: str, headers: dict[str, str]) -> Response:
     path = FOLDER / name
-    secure = {"Content-Security-Policy": CSP, "X-Content-Type-Options": "nosniff"}
-    return Response(path.read_bytes(), headers=headers | secure, media_type=KINDS[path.suffix])
+    policy = {name: str(value) for name, value in HEADERS.items()}
+    return Response(path.read_bytes(), headers=headers | policy, media_type=KINDS[path.suffix])
 
 
 def _entry(thread: Thread) -> dict[str, Any]:
