@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import hmac
 import io
-import json
 import statistics
 import time
 from collections.abc import Callable
 from typing import Any
 
-from scripts.benchmarks.slack_load import SECRET, TOKEN, SlackSide
+from scripts.benchmarks.slack_webhooks import PATH, SECRET, TOKEN, SlackSide, message, signed
 from scripts.local.event_pump import sqs_record
 from scripts.local.lambda_context import LambdaContext
 from scripts.local.stand_in.runtime import QUEUES, REGION, StandInWiring
@@ -47,8 +44,7 @@ def measure_stages(turns: int) -> dict[str, float]:
 
     times: dict[str, list[float]] = {"receive": [], **{function: [] for function in QUEUES}}
     with SlackSide() as slack, contextlib.redirect_stdout(io.StringIO()):
-        secret = {"signing_secret": SECRET, "bot_token": TOKEN, "api_url": slack.url}
-        parts = StandInWiring(secrets={"bots/default/slack": secret})
+        parts = StandInWiring(secrets={"bots/default/slack": slack.secret})
         wiring.use(parts)
         for number in range(turns):
             event = _event(number)
@@ -76,15 +72,12 @@ def _work(handler: Callable[[Any, Any], Any], queue: PumpQueue) -> float:
 
 def _event(number: int) -> dict[str, Any]:
     """A webhook as API Gateway hands it over."""
-    inner = {"type": "message", "channel": "C1", "user": "U1", "text": "How do I start it?", "ts": f"{number}.1"}
-    body = json.dumps({"type": "event_callback", "team_id": "T1", "event_id": f"Ev{number}", "event": inner})
-    stamp = str(int(time.time()))
-    mac = hmac.new(SECRET.encode(), f"v0:{stamp}:{body}".encode(), hashlib.sha256).hexdigest()
-    headers = {"Content-Type": "application/json", "X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": f"v0={mac}"}
+    body = message(f"{number}.1", 1, "U1", "How do I start it?")
+    headers = signed(body)
     path = "/webhooks/{channel}/{bot}"
     return {
         "resource": path,
-        "path": "/webhooks/slack/default",
+        "path": PATH,
         "httpMethod": "POST",
         "headers": headers,
         "multiValueHeaders": {name: [value] for name, value in headers.items()},
@@ -93,6 +86,6 @@ def _event(number: int) -> dict[str, Any]:
         "pathParameters": {"channel": "slack", "bot": "default"},
         "stageVariables": None,
         "requestContext": {"httpMethod": "POST", "resourcePath": path, "identity": {"sourceIp": "127.0.0.1"}},
-        "body": body,
+        "body": body.decode(),
         "isBase64Encoded": False,
     }

@@ -18,7 +18,8 @@ from typing import Any
 
 from scripts.benchmarks import cold_start, handler_time
 from scripts.benchmarks.running_system import RunningSystem
-from scripts.benchmarks.slack_load import SECRET, TOKEN, Outcome, SlackLoad, SlackSide
+from scripts.benchmarks.slack_load import Outcome, SlackLoad
+from scripts.benchmarks.slack_webhooks import SECRET, TOKEN, SlackSide
 
 BUDGET_REQUESTS, BUDGET_HANDLER_MS, BUDGET_COLD_START = 9, 5.0, 1.5
 
@@ -115,8 +116,7 @@ def _stand_in(conversations: int, each: int) -> Outcome:
     from scripts.local.stand_in.runtime import StandInRuntime, StandInWiring
 
     with SlackSide() as slack, _quiet() as log:
-        secret = {"signing_secret": SECRET, "bot_token": TOKEN, "api_url": slack.url}
-        with StandInRuntime(StandInWiring(secrets={"bots/default/slack": secret}), pollers=4) as runtime:
+        with StandInRuntime(StandInWiring(secrets={"bots/default/slack": slack.secret}), pollers=4) as runtime:
             sys.stdout = log
             outcome = _load(slack, runtime.url, conversations, each)
     _show("over the stand-in", outcome)

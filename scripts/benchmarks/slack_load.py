@@ -6,10 +6,6 @@ none twice, all in order.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import http.client
-import json
 import threading
 import time
 from collections import Counter
@@ -17,9 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from tests.channels.platforms import Answer, Call, SlackApi
-
-SECRET, TOKEN = "bench-signing-secret", "xoxb-bench"
+from scripts.benchmarks.slack_webhooks import SlackSide, Webhooks, message
 
 
 @dataclass
@@ -40,32 +34,16 @@ class Outcome:
         return not (self.lost or self.twice or self.out_of_order)
 
 
-class SlackSide(SlackApi):
-    """Slack's API, which tells the load of every answer."""
-
-    def __init__(self) -> None:
-        super().__init__(TOKEN)
-        self.heard: Callable[[str, str], None] = lambda thread, text: None
-
-    def answer(self, call: Call) -> Answer:
-        """As Slack; and note the answer."""
-        answer = super().answer(call)
-        if answer.document.get("ok"):
-            self.heard(str(call.body["thread_ts"]), str(call.body["text"]))
-        return answer
-
-
 class SlackLoad:
     """`conversations` users with `each` messages; `series` sets their threads apart from another load's."""
 
     def __init__(self, slack: SlackSide, gateway: str, conversations: int, each: int, series: str = "1") -> None:
-        self._gateway = gateway.removeprefix("http://")
+        self._webhooks = Webhooks(gateway)
         self._each = each
         self._threads = [f"{series}{1_000_000 + index}.000001" for index in range(conversations)]
         self._sent_at: dict[tuple[str, int], float] = {}
         self._heard: dict[str, list[int]] = {thread: [] for thread in self._threads}
         self._outcome = Outcome(conversations * each)
-        self._open = threading.local()
         self._changed = threading.Condition()
         self._pool = ThreadPoolExecutor(16)
         slack.heard = self._hear
@@ -85,31 +63,12 @@ class SlackLoad:
         return self._count()
 
     def _send(self, thread: str, number: int) -> None:
-        """One signed webhook; each worker keeps its connection."""
-        event = {"type": "message", "channel": "C1", "user": "U1", "text": f"message {number}", "thread_ts": thread}
-        event["ts"] = f"{thread}{number:06d}"
-        body = json.dumps({"type": "event_callback", "team_id": "T1", "event_id": event["ts"], "event": event}).encode()
-        stamp = str(int(time.time()))
-        mac = hmac.new(SECRET.encode(), f"v0:{stamp}:".encode() + body, hashlib.sha256).hexdigest()
-        headers = {
-            "Content-Type": "application/json",
-            "X-Slack-Request-Timestamp": stamp,
-            "X-Slack-Signature": f"v0={mac}",
-        }
+        """One signed webhook."""
         self._sent_at[thread, number] = sent = time.monotonic()
-        connection = self._connection()
-        connection.request("POST", "/webhooks/slack/default", body, headers)
-        answer = connection.getresponse()
-        answer.read()
-        if answer.status != 200:
-            raise RuntimeError(f"the gateway answered {answer.status}")
+        status = self._webhooks.post(message(thread, number, "U1", f"message {number}"))
+        if status != 200:
+            raise RuntimeError(f"the gateway answered {status}")
         self._outcome.acknowledged.append(time.monotonic() - sent)
-
-    def _connection(self) -> http.client.HTTPConnection:
-        connection: http.client.HTTPConnection | None = getattr(self._open, "connection", None)
-        if connection is None:
-            connection = self._open.connection = http.client.HTTPConnection(self._gateway, timeout=60)
-        return connection
 
     def _hear(self, thread: str, text: str) -> None:
         number = int(text.rpartition(" ")[2])
