@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from scripts.benchmarks import inference, pipeline, start, structure, weights
+from scripts.benchmarks import inference, load, pipeline, start, structure, weights
 
 BENCHMARKS = {
     "inference": inference.main,
+    "load": load.main,
     "pipeline": pipeline.main,
     "start": start.main,
     "structure": structure.main,

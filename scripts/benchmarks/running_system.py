@@ -18,12 +18,16 @@ LEDGER = "/_parley/requests"
 
 
 class RunningSystem:
-    """`module` is what starts it; `environment` comes on top of this process's. A context manager."""
+    """`module` is what starts it, `more` its further arguments; `environment` comes on top of this process's.
 
-    def __init__(self, module: str, environment: Mapping[str, str]) -> None:
+    A context manager.
+    """
+
+    def __init__(self, module: str, environment: Mapping[str, str], *more: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="parley-bench-")
-        command = [sys.executable, "-m", module, "--port", "0", "--data", self._folder.name]
-        self._process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True)
+        command = [sys.executable, "-m", module, "--port", "0", "--data", self._folder.name, *more]
+        given = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment}
+        self._process = subprocess.Popen(command, env=given, stdout=subprocess.PIPE, text=True)
 
     def __enter__(self) -> Self:
         line = (self._process.stdout or sys.stdin).readline()
@@ -43,6 +47,18 @@ class RunningSystem:
         except subprocess.TimeoutExpired:
             self._process.kill()
         self._folder.cleanup()
+
+    @property
+    def pid(self) -> int:
+        """The id of the process that was started."""
+        return self._process.pid
+
+    def take_stored(self, beginning: str) -> dict[str, Any]:
+        """What load_system's `take` gives: conversations that rest, removed from it; and how many do not rest yet."""
+        request = urllib.request.Request(self._addresses["control"], json.dumps({"beginning": beginning}).encode())
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            taken: dict[str, Any] = json.load(answer)
+        return taken
 
     def take_ledger(self) -> list[dict[str, Any]]:
         """The AWS requests since the last call, by service, operation and caller, as the servers saw them."""

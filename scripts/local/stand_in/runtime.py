@@ -124,12 +124,12 @@ class StandInWiring:
 class StandInRuntime:
     """Gateway and event pump over a StandInWiring; use as a context manager. `url` is where HTTP is served."""
 
-    def __init__(self, parts: StandInWiring, pollers: int = 4) -> None:
+    def __init__(self, parts: StandInWiring, pollers: int = 4, port: int = 0) -> None:
         self._parts = parts
         module = importlib.import_module("app")
         wiring.use(parts)
         gateway = Gateway(module.app, _contexts("api_handler"))
-        self._server = HttpServer(bind(0), gateway.handle, refuse, BODY_LIMIT)
+        self._server = HttpServer(bind(port), gateway.handle, refuse, BODY_LIMIT)
         sources = [
             EventSource(PumpQueue(parts.sqs, queue, REGION), getattr(module, function), _contexts(function), pollers)
             for function, queue in QUEUES.items()

@@ -158,6 +158,17 @@ class MemoryTable:
             self._open -= {(conversation, number) for number in shelf.turns}
             self._shelves[conversation] = Shelf(marks=shelf.marks)
 
+    def drop(self, conversation: str) -> None:
+        """Everything, the marks as well: for those who run for long, and have seen what came of a conversation."""
+        with self._lock:
+            state = self.find(conversation)
+            self.forget(conversation)
+            del self._shelves[conversation]
+            if state is not None:
+                self._users[state.user].discard(conversation)
+                if not self._users[state.user]:
+                    del self._users[state.user]
+
     def forget_messages(self, conversation: str, mark: EventMark, sequences: Sequence[int]) -> None:
         """These messages; with the first, the title that was made of it."""
         with self._lock:
