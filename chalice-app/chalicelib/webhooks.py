@@ -9,7 +9,7 @@ from chalice.app import Request, Response
 
 from chalicelib import edge
 from chalicelib.wiring import wiring
-from parley.errors import RequestError
+from parley.errors import RequestError, TooLarge
 from parley.openai_api import failures
 from parley.openai_api.fields import MAX_BODY_BYTES
 from parley.ports import WebhookAnswer
@@ -33,10 +33,12 @@ def _response(answer: WebhookAnswer) -> Response:
 
 def _take(request: Request, channel: str, bot: str) -> WebhookAnswer:
     asked = edge.webhook_request(request)
-    if len(asked.body) > MAX_BODY_BYTES:
-        return WebhookAnswer(413, "too large")
     try:
+        if len(asked.body) > MAX_BODY_BYTES:
+            raise TooLarge(f"The body has more than {MAX_BODY_BYTES:,} bytes, which is the most that is taken.")
         return receive(channel, bot, asked, time.time(), wiring())
     except RequestError as error:
+        wiring().telemetry.count("WebhooksRejected")
+        wiring().telemetry.note("webhook rejected", channel=channel, bot=bot, reason=type(error).__name__)
         status, body, _ = failures.show(error)
         return WebhookAnswer(status, json.dumps(body), "application/json")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parley.errors import NotFound, RequestError
+from parley.errors import NotFound
 from parley.ports import Ports, WebhookAnswer, WebhookRequest
 
 
@@ -15,12 +15,7 @@ def receive(channel_name: str, bot: str, request: WebhookRequest, now: float, po
     channel = ports.channels.get(channel_name, bot)
     if channel is None:
         raise NotFound(f"channel {channel_name!r} is off for bot {bot!r}: it has no credentials here")
-    try:
-        webhook = channel.read(request, now)
-    except RequestError as error:
-        ports.telemetry.count("WebhooksRejected")
-        ports.telemetry.note("webhook rejected", channel=channel_name, bot=bot, reason=type(error).__name__)
-        raise
+    webhook = channel.read(request, now)
     for incoming in webhook.messages:
         ports.telemetry.follow(incoming.trace, incoming.conversation)
         ports.inbox.put(incoming)

@@ -79,7 +79,7 @@ class Endpoint:
     def _run(self, request: dict[str, Any]) -> str:
         """Ask the model; comes back with the notification."""
         payload = request.get("Body") or self._input(request["InputLocation"])
-        job = _job(request)
+        job = job_of(request)
         try:
             content = json.dumps(self._model(json.loads(payload)), ensure_ascii=False).encode()
         except Exception:
@@ -93,7 +93,7 @@ class Endpoint:
         return content
 
 
-def _job(request: dict[str, Any]) -> Job:
+def job_of(request: dict[str, Any]) -> Job:
     """The call as notifications name it."""
     inference = InferenceRequest(
         endpoint=request["EndpointName"],
