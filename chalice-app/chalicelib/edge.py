@@ -120,7 +120,7 @@ def failed() -> Response:
 
 
 def json_response(status: int, body: Any, headers: Mapping[str, str]) -> Response:
-    """A JSON response."""
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    """A JSON response, in sound Unicode: an error may quote a request that is not."""
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(errors="replace").decode()
     shown: dict[str, str | list[str]] = {"Content-Type": "application/json; charset=utf-8", **headers}
     return Response(body=text, status_code=status, headers=shown)
