@@ -11,6 +11,12 @@ from parley.errors import BadRequest, TooLarge
 MAX_BODY_BYTES = 262_144
 """Largest request body. What it holds has to fit one table item (400 KB) and one queue record (1 MiB)."""
 
+LEAST_STORED = 1e-130
+"""The number nearest to nothing that DynamoDB stores."""
+
+QUOTED = 80
+"""How many characters of a request an error quotes."""
+
 METADATA_PAIRS, METADATA_KEY, METADATA_VALUE = 16, 64, 512
 
 
@@ -31,13 +37,15 @@ def refuse_others(body: Mapping[str, Any], known: Collection[str]) -> None:
     """Raises BadRequest for the first field that is not known."""
     for name in body:
         if name not in known:
-            raise BadRequest(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+            raise BadRequest(f"Unknown parameter: {quoted(name)}.", param=name[:QUOTED], code="unknown_parameter")
 
 
 def refuse_unserved(body: Mapping[str, Any], unserved: Mapping[str, tuple[Any, ...]]) -> None:
     """Raises BadRequest for a field that asks for what is not served; each has values that ask for nothing."""
     for name, harmless in unserved.items():
-        if name in body and body[name] is not None and body[name] not in harmless:
+        value = body.get(name)
+        # Of the same type: Python takes true for 1.
+        if value is not None and not any(type(value) is type(nothing) and value == nothing for nothing in harmless):
             message = f"'{name}' is not supported by this deployment; leave it out."
             raise BadRequest(message, param=name, code="unsupported_parameter")
 
@@ -61,7 +69,7 @@ def number(body: Mapping[str, Any], name: str, least: float, most: float) -> flo
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
         raise _wrong(name, f"a number from {least:g} to {most:g}")
-    return value
+    return value if abs(value) >= LEAST_STORED else 0
 
 
 def whole(body: Mapping[str, Any], name: str, least: int, most: int) -> int | None:
@@ -120,6 +128,18 @@ def clean(value: str) -> str:
     return value.encode(errors="replace").decode().replace("\x00", "")
 
 
+def quoted(value: Any) -> str:
+    """A value as an error quotes it: a text's first characters, or what it is. No answer carries its request back."""
+    match value:
+        case str():
+            return repr(value if len(value) <= QUOTED else f"{value[:QUOTED]}…")
+        case list():
+            return "a list"
+        case dict():
+            return "an object"
+    return json.dumps(value)[:QUOTED]
+
+
 def content(value: Any, param: str, kinds: Collection[str]) -> str:
     """The text of a message's content: a string, or a list of parts of the given text kinds."""
     if isinstance(value, str):
@@ -133,7 +153,7 @@ def _part(part: Any, param: str, kinds: Collection[str]) -> str:
     if not isinstance(part, dict):
         raise _wrong(param, "an object")
     if part.get("type") not in kinds:
-        message = f"'{param}' is of type {part.get('type')!r}: this deployment takes text parts only."
+        message = f"'{param}' is of type {quoted(part.get('type'))}: this deployment takes text parts only."
         raise BadRequest(message, param=f"{param}.type", code="unsupported_content")
     if not isinstance(part.get("text"), str):
         raise _wrong(f"{param}.text", "a string")

@@ -7,6 +7,7 @@ from typing import Any
 
 from parley.domain.message import MAX_TEXT_CHARACTERS, Said
 from parley.errors import BadRequest
+from parley.openai_api import fields
 
 ROLES = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system"}
 
@@ -25,5 +26,6 @@ def role(value: Any, param: str) -> str:
     """One of our roles for one of OpenAI's. Raises BadRequest."""
     if not isinstance(value, str) or value not in ROLES:
         known = ", ".join(repr(name) for name in ROLES)
-        raise BadRequest(f"'{param}' is {value!r}: this deployment takes {known}.", param=param, code="invalid_value")
+        message = f"'{param}' is {fields.quoted(value)}: this deployment takes {known}."
+        raise BadRequest(message, param=param, code="invalid_value")
     return ROLES[value]
