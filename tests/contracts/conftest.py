@@ -68,14 +68,18 @@ def table(request: pytest.FixtureRequest, clock: Clock) -> Any:
 
 @pytest.fixture(params=["stand-in", "sqs"])
 def queues(request: pytest.FixtureRequest) -> Callable[..., tuple[Any, str]]:
-    """Makes a queue and says how to reach it: (client, url)."""
+    """Makes a queue and says how to reach it: (client, url). `most_receives` gives it the dead-letter queue `dead`."""
     if request.param == "stand-in":
         sqs = Sqs()
-        return lambda name, visibility=30: (sqs, sqs.create(name, visibility))
+
+        def stand_in(name: str, visibility: int = 30, most_receives: int = 0, dead: str = "") -> tuple[Any, str]:
+            return sqs, sqs.create(name, visibility, most_receives or 5, dead or None)
+
+        return stand_in
     request.getfixturevalue("aws")
     client = boto3.client("sqs")
 
-    def make(name: str, visibility: int = 30) -> tuple[Any, str]:
+    def make(name: str, visibility: int = 30, most_receives: int = 0, dead: str = "") -> tuple[Any, str]:
         attributes = {"VisibilityTimeout": str(visibility)}
         if name.endswith(".fifo"):
             attributes |= {
@@ -83,6 +87,9 @@ def queues(request: pytest.FixtureRequest) -> Callable[..., tuple[Any, str]]:
                 "DeduplicationScope": "messageGroup",
                 "FifoThroughputLimit": "perMessageGroupId",
             }
+        if dead:
+            found = client.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+            attributes["RedrivePolicy"] = json.dumps({"deadLetterTargetArn": found, "maxReceiveCount": most_receives})
         return client, client.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
 
     return make

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import itertools
+import re
 import threading
 import time
 from collections import OrderedDict, deque
@@ -18,6 +19,9 @@ from typing import Any
 
 DEDUPLICATION_SECONDS = 300.0
 MOST_BYTES = 1_048_576
+MOST_AT_ONCE = 10
+NAME = re.compile(r"[!-~]{1,128}")
+"""A group's or deduplication id: printable ASCII, no space."""
 
 
 class Refused(Exception):
@@ -95,6 +99,7 @@ class Queue:
             while group.waiting and len(taken) < count:
                 message = group.waiting.popleft()
                 if self.dead_letters is not None and message.receives >= self.most_receives:
+                    message.sequence = next(self.dead_letters._numbers)
                     self.dead_letters._append(message)
                     continue
                 self._lend(message, group)
@@ -147,13 +152,12 @@ class Queue:
     def _return_expired(self) -> None:
         """Put messages whose visibility timeout is over back to the head of their groups, in their order."""
         now = self._clock()
-        returned: list[Message] = []
         while self._expiry and self._expiry[0][0] <= now:
             entry = heapq.heappop(self._expiry)
-            if not self._is_outdated(entry):
-                returned.append(self._in_flight.pop(entry[2]))
-        for message in sorted(returned, key=lambda m: m.sequence, reverse=True):
-            self._groups[message.group].waiting.appendleft(message)
+            if self._is_outdated(entry):
+                continue
+            message = self._in_flight.pop(entry[2])
+            _put_back(message, self._groups[message.group].waiting)
             self._landed(message)
 
     def _landed(self, message: Message) -> None:
@@ -199,12 +203,12 @@ class Sqs:
         MessageDeduplicationId: str = "",
         MessageAttributes: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """As boto3's. Raises Refused for a body over 1 MiB, or a FIFO message without group or deduplication id."""
+        """As boto3's. Raises Refused for an empty body or one over 1 MiB, and for a FIFO message without good ids."""
         queue = self._queues[QueueUrl]
-        if len(MessageBody.encode()) > MOST_BYTES:
-            raise Refused(f"a message of more than {MOST_BYTES} bytes")
-        if queue.fifo and not (MessageGroupId and MessageDeduplicationId):
-            raise Refused("a FIFO message needs a group and a deduplication id")
+        if not 1 <= len(MessageBody.encode()) <= MOST_BYTES:
+            raise Refused(f"a message of 1 to {MOST_BYTES} bytes is taken")
+        if queue.fifo and not (NAME.fullmatch(MessageGroupId) and NAME.fullmatch(MessageDeduplicationId)):
+            raise Refused("a FIFO message needs a group and a deduplication id of 1 to 128 printable characters")
         with self._changed:
             id = queue.send(MessageBody, MessageGroupId, MessageDeduplicationId, MessageAttributes or {})
             self._changed.notify_all()
@@ -213,7 +217,9 @@ class Sqs:
     def receive_message(
         self, *, QueueUrl: str, MaxNumberOfMessages: int = 1, WaitTimeSeconds: float = 0, **_: Any
     ) -> dict[str, Any]:
-        """As boto3's, with all attributes; waits up to `WaitTimeSeconds` for the first message."""
+        """As boto3's, with all attributes; waits up to `WaitTimeSeconds` for the first message. Raises Refused."""
+        if not 1 <= MaxNumberOfMessages <= MOST_AT_ONCE:
+            raise Refused(f"1 to {MOST_AT_ONCE} messages are given at once")
         queue = self._queues[QueueUrl]
         deadline = time.monotonic() + WaitTimeSeconds
         with self._changed:
@@ -233,7 +239,9 @@ class Sqs:
         return {}
 
     def delete_message_batch(self, *, QueueUrl: str, Entries: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-        """As boto3's."""
+        """As boto3's. Raises Refused for more than ten."""
+        if len(Entries) > MOST_AT_ONCE:
+            raise Refused(f"at most {MOST_AT_ONCE} are deleted at once")
         for entry in Entries:
             self.delete_message(QueueUrl=QueueUrl, ReceiptHandle=entry["ReceiptHandle"])
         return {"Successful": [{"Id": entry["Id"]} for entry in Entries]}
@@ -270,6 +278,14 @@ class PumpQueue:
         """Remove received messages."""
         for handle in receipt_handles:
             self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=handle)
+
+
+def _put_back(message: Message, waiting: deque[Message]) -> None:
+    """Before all that is newer. What came back before it may be older; nothing else that waits is."""
+    place = 0
+    while place < len(waiting) and waiting[place].sequence < message.sequence:
+        place += 1
+    waiting.insert(place, message)
 
 
 def _shown(message: Message, fifo: bool) -> dict[str, Any]:
