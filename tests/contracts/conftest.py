@@ -49,12 +49,12 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def create_table(client: Any) -> str:
+def create_table(client: Any, name: str = "parley") -> str:
     """The table as the stack's template describes it."""
     properties = json.loads(RESOURCES.read_text())["Resources"]["Table"]["Properties"]
     wanted = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
-    client.create_table(TableName="parley", **{name: properties[name] for name in wanted})
-    return "parley"
+    client.create_table(TableName=name, **{part: properties[part] for part in wanted})
+    return name
 
 
 @pytest.fixture(params=["stand-in", "dynamodb"])

@@ -1,0 +1,1 @@
+"""Collect: files, exports and conversations become records, with source, licence and consent."""

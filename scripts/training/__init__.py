@@ -1,0 +1,1 @@
+"""Commands of inference/training that need the rest of the repository: the table, the prices, the stack."""
