@@ -89,6 +89,8 @@ def test_a_bad_field_of_responses_is_named(http: httpx.Client, parts: StandInWir
         ({"stop": ["a"] * 5}, "stop"),
         ({"seed": "x"}, "seed"),
         ({"max_tokens": -1}, "max_tokens"),
+        ({"max_tokens": -1, "max_completion_tokens": 5}, "max_tokens"),
+        ({"n": True}, "n"),
         ({"presence_penalty": 9}, "presence_penalty"),
         ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"nonsense": 1}, "nonsense"),

@@ -141,6 +141,12 @@ def test_its_limits_are_those_of_the_parser(name: str) -> None:
             parse(json.dumps({**least, field: None}).encode())
 
 
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    asked = responses.parse(b'{"input": "x", "max_output_tokens": 5.0}')
+    assert asked.options == {"max_tokens": 5}
+    assert type(asked.options["max_tokens"]) is int
+
+
 def test_its_size_limit_is_that_of_the_edge() -> None:
     limit = f"{fields.MAX_BODY_BYTES:,}"
     assert limit in DOCUMENT["info"]["description"]

@@ -52,11 +52,11 @@ def parse(body: bytes) -> Request:
     fields.refuse_others(given, READ | WITHOUT_EFFECT | set(UNSERVED))
     model = fields.text(given, "model", 64, required=True)
     preface, text = split(_messages(given.get("messages")), "messages")
-    longest = fields.whole(given, "max_completion_tokens", 1, 1_000_000)
+    older, longest = (fields.whole(given, name, 1, 1_000_000) for name in ("max_tokens", "max_completion_tokens"))
     options = fields.present(
         temperature=fields.number(given, "temperature", 0, 2),
         top_p=fields.number(given, "top_p", 0, 1),
-        max_tokens=longest or fields.whole(given, "max_tokens", 1, 1_000_000),
+        max_tokens=longest or older,
         stop=fields.stops(given),
         seed=fields.whole(given, "seed", -_SEED, _SEED - 1),
         presence_penalty=fields.number(given, "presence_penalty", -2, 2),

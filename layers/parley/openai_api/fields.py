@@ -77,9 +77,10 @@ def whole(body: Mapping[str, Any], name: str, least: int, most: int) -> int | No
     value = body.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+    is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())  # 1.0 is 1 in JSON
+    if isinstance(value, bool) or not is_whole or not least <= value <= most:
         raise _wrong(name, f"a whole number from {least} to {most}")
-    return value
+    return int(value)
 
 
 def flag(body: Mapping[str, Any], name: str) -> bool:
