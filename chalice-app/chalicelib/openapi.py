@@ -30,7 +30,6 @@ def _document(request: Request) -> Response:
         "Content-Type": "application/json; charset=utf-8",
         "Cache-Control": f"public, max-age={HOUR}",
         "ETag": tag,
-        "X-Content-Type-Options": "nosniff",
     }
     if request.headers.get("if-none-match") == tag:
         return Response(body="", status_code=304, headers=headers)

@@ -9,13 +9,17 @@ from parley.domain.message import MAX_TEXT_CHARACTERS, Said
 from parley.errors import BadRequest
 from parley.openai_api import fields
 
+NO_USER_MESSAGE = "no_user_message"
+"""The error's code where nobody is to be answered."""
+
 ROLES = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system"}
 
 
 def split(said: Sequence[Said], param: str) -> tuple[Sequence[Said], str]:
     """What was said before, and the user's text at the end. Raises BadRequest when it does not end with one."""
     if not said or said[-1].role != "user" or not said[-1].text.strip():
-        raise BadRequest(f"'{param}' must end with a message of role 'user' that has text.", param=param)
+        message = f"'{param}' must end with a message of role 'user' that has text."
+        raise BadRequest(message, param=param, code=NO_USER_MESSAGE)
     if len(said[-1].text) > MAX_TEXT_CHARACTERS:
         message = f"The last message has {len(said[-1].text):,} characters: at most {MAX_TEXT_CHARACTERS:,} are taken."
         raise BadRequest(message, param=param, code="string_above_max_length")
