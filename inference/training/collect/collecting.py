@@ -15,7 +15,7 @@ from typing import Any
 from training.collect.entries import Entry, Source
 from training.collect.personal_data import mask, mask_record
 from training.errors import StepFailed
-from training.folders import unfinished, write_manifest
+from training.folders import sha256, unfinished, write_manifest
 from training.records import Malformed, Record, parse_line, record_id, to_line
 
 
@@ -49,7 +49,8 @@ def collect(
             raise StepFailed(_nothing(partial, counts))
         shutil.rmtree(parts)
         counts["not_collected"] = dict(not_collected)
-        write_manifest(partial, "collected", [], counts=counts, sources=listed)
+        digest = sha256(partial / "records.jsonl")
+        write_manifest(partial, "collected", [], counts=counts, sources=listed, records_sha256=digest)
     return counts
 
 
