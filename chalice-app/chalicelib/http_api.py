@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import secrets
 import time
 from collections.abc import Callable
@@ -12,9 +13,10 @@ from chalice.app import Request, Response
 
 from chalicelib import edge
 from chalicelib.wiring import new_trace, wiring
+from parley.domain import limits
 from parley.domain.progress import Progress, Stage
 from parley.domain.request import Request as Asked
-from parley.errors import BadRequest, NotFound
+from parley.errors import BadRequest, NotFound, TooManyRequests
 from parley.openai_api import chat_completions, failures, ids, responses
 from parley.stages import answer_to_caller, caller_to_inbox
 from parley.stages.caller_to_inbox import Place
@@ -31,6 +33,7 @@ def create_response(request: Request) -> Response:
         asked = responses.parse(edge.body_of(request))
         place, created = _submit(request, caller, asked)
         progress = Progress() if asked.background else _wait(place, wiring().settings.wait_seconds)
+        _refuse_if_over(progress)
         return 200, _show(place, created, progress, asked), {}
 
     return _respond(request, make)
@@ -44,6 +47,7 @@ def create_completion(request: Request) -> Response:
         asked = chat_completions.parse(edge.body_of(request))
         place, created = _submit(request, caller, asked)
         progress = _wait(place, wiring().settings.wait_seconds)
+        _refuse_if_over(progress)
         if not progress.over:
             message = "The model has not answered in time; use /v1/responses to wait for longer."
             status, body, headers = failures.failure(504, message, "server_error", code="timeout")
@@ -158,6 +162,14 @@ def _wait(place: Place, seconds: float) -> Progress:
     return answer_to_caller.wait(
         place.conversation, place.event, seconds, conversations=_table(), clock=time.monotonic, pause=time.sleep
     )
+
+
+def _refuse_if_over(progress: Progress) -> None:
+    """Raises TooManyRequests when the turn was refused: between the door and its turn the caller began others."""
+    kind = limits.refused_for(progress.turn.error) if progress.turn is not None else None
+    if kind is not None:
+        now = time.time()
+        raise TooManyRequests((progress.turn and progress.turn.notice) or "", math.ceil(limits.until(kind, now) - now))
 
 
 def _place(request: Request, id: str) -> Place:

@@ -17,6 +17,7 @@ from parley.domain.message import MAX_TEXT_CHARACTERS, Cancel, Incoming, Message
 from parley.domain.turn import Turn, TurnStatus
 from parley.errors import BadRequest, NotFound, RequestError, Unauthorized
 from parley.openai_api import failures, fields
+from parley.stages.caller_to_inbox import take_in
 
 CHANNEL, BOT = "web", "default"
 PAGE = 50
@@ -70,11 +71,7 @@ def send_message(request: Request, id: str) -> Response:
             event=_known(client_id, "client_id"), conversation=_conversation(visitor, id), bot=BOT,
             user=_user(visitor), text=text, received=time.time(), trace=new_trace(),
         )  # fmt: skip
-        telemetry = wiring().telemetry
-        telemetry.follow(incoming.trace, incoming.conversation)
-        wiring().inbox.put(incoming)
-        telemetry.count("MessagesReceived")
-        telemetry.note("message received", channel=CHANNEL, characters=len(text))
+        take_in(incoming, CHANNEL, wiring(), speaks=text)
         return {"id": id, "client_id": client_id}
 
     return _respond(request, make, status=202)

@@ -20,8 +20,9 @@ from parley.settings import Settings
 
 if TYPE_CHECKING:
     from parley.domain.budget import Budget
+    from parley.domain.limits import Policy
     from parley.domain.turn import Patience
-    from parley.ports import Backend, Bots, Callers, Channel, Conversations, Guard, Inbox, Outbox, Secrets
+    from parley.ports import Allowances, Backend, Bots, Callers, Channel, Conversations, Guard, Inbox, Outbox, Secrets
 
 CHANNELS = {"slack": "Slack", "telegram": "Telegram"}
 """Module in `parley.channels` and its class, for each platform."""
@@ -52,7 +53,23 @@ class Wiring:
         """The table."""
         from parley.aws.table import Table
 
-        return Table(client("dynamodb"), self.settings.table, time.time)
+        return Table(client("dynamodb"), self.settings.table, time.time, self.policy)
+
+    @cached_property
+    def policy(self) -> Policy:
+        """What users may take."""
+        from parley.domain.limits import Limits, Policy
+
+        its = self.settings
+        callers = Limits(0, its.caller_tokens_per_day, its.caller_turns_at_once)  # requests are counted by their keys
+        return Policy(callers, Limits(its.user_requests_per_minute, its.user_tokens_per_day, its.user_turns_at_once))
+
+    @cached_property
+    def allowances(self) -> Allowances:
+        """What is left of it."""
+        from parley.aws.allowances import Allowances
+
+        return Allowances(client("dynamodb"), self.settings.table, self.policy)
 
     @cached_property
     def inbox(self) -> Inbox:

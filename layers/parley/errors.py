@@ -9,7 +9,8 @@ ParleyError
 │   └── TooManyRequests         over a limit in time; `retry_after` seconds
 ├── WriteError                  a conditional write that did not hold
 │   ├── Conflict                somebody else changed the conversation first
-│   └── AlreadySeen             this event is in the conversation already; `mark` says where
+│   ├── AlreadySeen             this event is in the conversation already; `mark` says where
+│   └── OverLimit               the user has taken all that it may; `over` says of what
 ├── StaleResult                 a model result that nobody waits for any more
 ├── UnreadableRecord            a queue record that cannot be understood
 └── DeliveryError               a channel did not take a message
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from parley.domain.conversation import EventMark
+    from parley.domain.limits import Over
 
 
 class ParleyError(Exception):
@@ -81,6 +83,14 @@ class AlreadySeen(WriteError):
     def __init__(self, mark: EventMark) -> None:
         super().__init__(f"event {mark.event} is already in turn {mark.turn}")
         self.mark = mark
+
+
+class OverLimit(WriteError):
+    """The user may not take more just now; `over` says of what, and until when."""
+
+    def __init__(self, over: Over) -> None:
+        super().__init__(over.error)
+        self.over = over
 
 
 class StaleResult(ParleyError):

@@ -101,7 +101,9 @@ class Conversations(Protocol):
     def commit(self, change: Change) -> None:
         """Write a change whole or not at all: one transaction.
 
-        Raises AlreadySeen(mark) when its event was stored before, Conflict when the conversation has moved on.
+        A turn that it opens is taken off its user's allowance, one that it ends is given back, with its tokens counted.
+        Raises AlreadySeen(mark) when its event was stored before, Conflict when the conversation has moved on, and
+        OverLimit(over) when there is nothing left to take, or `refusal` would tell the user what it was told already.
         """
 
     def mark(self, conversation: str, event: str) -> EventMark | None:
@@ -210,6 +212,16 @@ class Callers(Protocol):
         """The caller that owns an API key, at no cost to its allowance. Raises Unauthorized."""
 
 
+class Allowances(Protocol):
+    """What users may take of the model."""
+
+    def admit(self, user: str, conversation: str, now: float) -> None:
+        """Count one request of this minute, when it may go in; what it leads to is held to the limits once more.
+
+        Raises OverLimit.
+        """
+
+
 class Bots(Protocol):
     """The personas of this deployment."""
 
@@ -254,6 +266,8 @@ class Ports(Protocol):
     def outbox(self) -> Outbox: ...
     @property
     def backend(self) -> Backend: ...
+    @property
+    def allowances(self) -> Allowances: ...
     @property
     def bots(self) -> Bots: ...
     @property

@@ -31,6 +31,16 @@ class Settings:
     secrets_path: str
     requests_per_minute: int
     """How many messages an API key may send in a minute."""
+    caller_tokens_per_day: int
+    """How many tokens, read and written, a caller of the API may use in a day; 0 is no limit, as for the next four."""
+    caller_turns_at_once: int
+    """In how many of its conversations the model may be answering a caller at once."""
+    user_requests_per_minute: int
+    """How many messages a visitor of the page may send in a minute, and how many turns a channel's user may begin."""
+    user_tokens_per_day: int
+    """How many tokens such a user may use in a day."""
+    user_turns_at_once: int
+    """In how many of its conversations the model may be answering such a user at once."""
     wait_seconds: float
     """How long a request without `background` waits: under API Gateway's 29 s."""
     answer_seconds: float
@@ -56,6 +66,11 @@ class Settings:
             endpoint=_text(environment, "PARLEY_ENDPOINT"),
             secrets_path=_text(environment, "PARLEY_SECRETS_PATH").rstrip("/"),
             requests_per_minute=int(_number(environment, "PARLEY_REQUESTS_PER_MINUTE", 600, 1, 1_000_000)),
+            caller_tokens_per_day=int(_number(environment, "PARLEY_CALLER_TOKENS_PER_DAY", 20_000_000, 0, 10**12)),
+            caller_turns_at_once=int(_number(environment, "PARLEY_CALLER_TURNS_AT_ONCE", 64, 0, 1000)),
+            user_requests_per_minute=int(_number(environment, "PARLEY_USER_REQUESTS_PER_MINUTE", 20, 0, 1_000_000)),
+            user_tokens_per_day=int(_number(environment, "PARLEY_USER_TOKENS_PER_DAY", 1_000_000, 0, 10**12)),
+            user_turns_at_once=int(_number(environment, "PARLEY_USER_TURNS_AT_ONCE", 4, 0, 1000)),
             wait_seconds=_number(environment, "PARLEY_WAIT_SECONDS", 25, 0, 28),
             answer_seconds=_number(environment, "PARLEY_ANSWER_SECONDS", 1800, 1, 21_600),
             budget_usd=_number(environment, "PARLEY_BUDGET_USD", 0, 0, 10_000_000),

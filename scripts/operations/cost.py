@@ -37,9 +37,10 @@ TURN: Mapping[str, float] = {
     "sqs_standard_request": 2,  # received and deleted; SNS's delivery is free
     "sns_publish": 1,
     "dynamodb_read_unit": 3 + 3 + 1,  # forty messages for think, and for reply; deliver's turns
-    # think's four items and reply's three in transactions, deliver's mark; then the indexes: user-conversations moves
-    # with every write of the state (2, 2), open-turns with the turn's beginning, answer and end (1, 2, 1)
-    "dynamodb_write_unit": 2 * 4 + 2 * 3 + 1 + 2 + 2 + 1 + 2 + 1,
+    # think's five items and reply's four in transactions (the user's allowance is one of each), deliver's mark; then
+    # the indexes: user-conversations moves with every write of the state (2, 2), open-turns with the turn's beginning,
+    # answer and end (1, 2, 1)
+    "dynamodb_write_unit": 2 * 5 + 2 * 4 + 1 + 2 + 2 + 1 + 2 + 1,
     "s3_put": 1,  # SageMaker's own copy of the result
 }
 """What a one-step turn on a channel is billed for, in units of prices.json. Text of a few hundred characters."""

@@ -32,6 +32,10 @@ from scripts.local.provision import STACK, Deployment, Provisioner
 
 REGION = "eu-west-1"
 RESOURCES = Path(__file__).parents[2] / "chalice-app/.chalice/resources.json"
+ROOMY = {f"PARLEY_{name}": "100000" for name in ("USER_REQUESTS_PER_MINUTE", "USER_TOKENS_PER_DAY")} | {
+    f"PARLEY_{name}_TURNS_AT_ONCE": "1000" for name in ("USER", "CALLER")
+}
+"""Limits that are held to, and that no test comes near: one user says more in a second than people do."""
 API_KEY = "a-key-of-the-tests"
 
 
@@ -172,7 +176,7 @@ def recorded_system(patch: pytest.MonkeyPatch, secrets: Mapping[str, str], **set
     write_secrets(session, deployment.environment["PARLEY_SECRETS_PATH"], "k" * 64, secrets)
     write_api_key(session, deployment.environment["PARLEY_TABLE"], API_KEY)
     _make_endpoint(session.client("sagemaker"))
-    for name, value in {**deployment.environment, **settings}.items():
+    for name, value in {**deployment.environment, **ROOMY, **settings}.items():
         patch.setenv(name, value)
     system = RecordedSystem(deployment)
     patch.setattr(records, "time", SimpleNamespace(time=lambda: time.time() + system.late))

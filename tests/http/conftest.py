@@ -15,12 +15,15 @@ from scripts.local.stand_in.runtime import StandInRuntime, StandInWiring
 
 
 class HeldModel:
-    """Echoes; between `hold` and `release` it keeps callers waiting. `fail` makes it raise."""
+    """Echoes; between `hold` and `release` it keeps callers waiting. `fail` makes it raise, `usage` is what it says it
+    used.
+    """
 
     def __init__(self) -> None:
         self._free = threading.Event()
         self._free.set()
         self.fail = False
+        self.usage: dict[str, int] | None = None
         self.asked: list[dict[str, Any]] = []
 
     def __call__(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -29,7 +32,8 @@ class HeldModel:
             raise TimeoutError
         if self.fail:
             raise RuntimeError("no")
-        return echo(request)
+        answer = echo(request)
+        return answer if self.usage is None else {**answer, "usage": self.usage}
 
     def hold(self) -> None:
         self._free.clear()

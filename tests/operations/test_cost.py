@@ -31,7 +31,7 @@ def test_a_turn_is_charged_for_what_the_functions_do(system: RecordedSystem, sla
     assert done["SendMessage"] == 2, "each is received and deleted by Lambda: 2 and 4 requests of FIFO queues"
     assert done["InvokeEndpointAsync"] == 1
     written = [len(call.parameters["TransactItems"]) for call in calls if call.operation == "TransactWriteItems"]
-    assert written == [4, 3]
+    assert written == [5, 4]
     assert (done["UpdateItem"], done["GetItem"], done["Query"], done["PutObject"]) == (1, 0, 3, 0)
     assert set(done) == {"SendMessage", "InvokeEndpointAsync", "TransactWriteItems", "UpdateItem", "Query"}
     made = Counter(call.function for call in calls)

@@ -14,6 +14,7 @@ from typing import Any
 from parley.aws.queues import SqsInbox, SqsOutbox
 from parley.domain.bot import Bot
 from parley.domain.budget import Budget, Level
+from parley.domain.limits import Policy
 from parley.domain.message import Cancel, Incoming
 from parley.domain.turn import Ask, ModelReply, Patience
 from parley.errors import ChannelBusy
@@ -174,7 +175,7 @@ class MemoryGuard:
 class World:
     """`Ports`, the queues behind them, and the pumps that carry records to the stages."""
 
-    def __init__(self) -> None:
+    def __init__(self, policy: Policy | None = None) -> None:
         self.now = 1_000_000.0
         self.steps: list[str] = []
         self.die_at: tuple[int, str] | None = None
@@ -187,7 +188,7 @@ class World:
         self.sqs.create("inbox.fifo", VISIBILITY, 50, "inbox-dead.fifo")
         self.sqs.create("outbox.fifo", VISIBILITY, 50, "outbox-dead.fifo")
         self.sqs.create("replies", VISIBILITY, 50, "replies-dead")
-        self.table = MemoryTable(lambda: self.now)
+        self.table = self.allowances = MemoryTable(lambda: self.now, policy)
         self.model = Model(self)
         self.platform = Platform()
         self.telemetry = Ledger()
@@ -231,10 +232,12 @@ class World:
 
     # -- what happens
 
-    def say(self, event: str, text: str, conversation: str = "slack:T1:C1/1.0", **more: Any) -> Incoming:
+    def say(
+        self, event: str, text: str, conversation: str = "slack:T1:C1/1.0", user: str = "slack:T1:U1", **more: Any
+    ) -> Incoming:
         """A user's message reaches the inbox."""
         incoming = Incoming(
-            event=event, conversation=conversation, bot="default", user="slack:T1:U1", text=text, received=self.now,
+            event=event, conversation=conversation, bot="default", user=user, text=text, received=self.now,
             trace=f"trace-{event}", reply_to={"channel": conversation}, **more,
         )  # fmt: skip
         self.inbox.put(incoming)

@@ -8,7 +8,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from parley.aws import items
+from parley.aws.allowances import Allowances
 from parley.domain.conversation import Change, Conversation, EventMark
+from parley.domain.limits import Policy
 from parley.domain.message import Message
 from parley.domain.turn import Turn, TurnStatus, TurnUpdate
 from parley.errors import AlreadySeen, Conflict, WriteError
@@ -17,12 +19,13 @@ LOST_RACES = {"ConditionalCheckFailed", "TransactionConflict"}
 
 
 class Table:
-    """`Conversations` over a low-level DynamoDB client. `clock` gives epoch seconds."""
+    """`Conversations` over a low-level DynamoDB client. `clock` gives epoch seconds, `policy` what users may take."""
 
-    def __init__(self, client: Any, name: str, clock: Callable[[], float]) -> None:
+    def __init__(self, client: Any, name: str, clock: Callable[[], float], policy: Policy | None = None) -> None:
         self._client = client
         self._name = name
         self._clock = clock
+        self._allowances = Allowances(client, name, policy or Policy())
 
     # -- reading
 
@@ -104,6 +107,9 @@ class Table:
             writes.append(self._put(items.from_turn(change.opened)))
         if change.updated is not None:
             writes.append({"Update": self._turn_update(conversation, change.updated)})
+        taking = self._allowances.going_with(change)
+        if taking is not None:
+            writes.append({"Update": taking})
         if change.mark is not None:
             writes.append(self._put(items.from_mark(conversation, change.mark)))
         if change.new_mark is not None:
@@ -116,7 +122,7 @@ class Table:
         try:
             self._client.transact_write_items(TransactItems=writes)
         except ClientError as error:
-            reason = self._reason(error, change)
+            reason = self._reason(error, change, None if taking is None else writes.index({"Update": taking}))
             if reason is None:
                 raise
             raise reason from error
@@ -171,11 +177,15 @@ class Table:
 
     def forget(self, conversation: str) -> None:
         """Delete messages, turns and state, page by page; marks hold no text and stay."""
+        user: str | None = None
         while found := self._query(conversation, "MSG#", "TURN#~", 25):
+            user = next((item["user"]["S"] for item in found if item["sk"]["S"] == items.STATE), user)
             requests = [{"DeleteRequest": {"Key": {"pk": item["pk"], "sk": item["sk"]}}} for item in found]
             while requests:
                 answer = self._client.batch_write_item(RequestItems={self._name: requests})
                 requests = answer.get("UnprocessedItems", {}).get(self._name, [])
+        if user is not None:
+            self._allowances.give_back(user, conversation, self._clock())
 
     def forget_messages(self, conversation: str, mark: EventMark, sequences: Sequence[int]) -> None:
         """Delete the messages and, with the first of them, the title that was made of it."""
@@ -262,8 +272,10 @@ class Table:
         }
         return update | ({"ExpressionAttributeNames": names} if names else {})
 
-    def _reason(self, error: ClientError, change: Change) -> WriteError | None:
+    def _reason(self, error: ClientError, change: Change, taking: int | None) -> WriteError | None:
         """Why a transaction was cancelled, in Parley's words; None for any other error.
+
+        `taking` is where in it the user's allowance is written.
 
         That the event is known counts first: a transaction whose answer was lost, and which was sent again, fails on
         the version as well.
@@ -274,6 +286,8 @@ class Table:
             item = reasons[-1].get("Item")
             stored = items.to_mark(item) if item else self.mark(change.after.id, change.new_mark.event)
             return AlreadySeen(stored or change.new_mark)
+        if taking is not None and [n for n, code in enumerate(codes) if code in LOST_RACES] == [taking]:
+            return self._allowances.refusal(change, reasons[taking].get("Item"))
         if any(code in LOST_RACES for code in codes):
             return Conflict(f"conversation {change.after.id} has moved on from version {change.before}")
         return None

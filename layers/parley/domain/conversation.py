@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from parley.domain import notices
+from parley.domain.limits import Over
 from parley.domain.message import Incoming, Message
 from parley.domain.turn import Ask, ModelReply, Outgoing, Patience, Turn, TurnStatus, TurnUpdate, is_read_on_demand
 from parley.errors import StaleResult
@@ -86,7 +88,8 @@ class EventMark:
 class Change:
     """One transaction: what to write, if the stored version is still `before` (0: there must be no conversation).
 
-    `new_mark` must not be there yet; `mark` replaces. `ask` and `say` are what to do once the write is done.
+    `new_mark` must not be there yet; `mark` replaces. `ask`, `say` and then `refusal` are what to do once the write is
+    done. `over` is the limit for which the turn that is opened has ended already; `refusal` tells its user so.
     """
 
     before: int
@@ -98,6 +101,8 @@ class Change:
     mark: EventMark | None = None
     ask: Ask | None = None
     say: Outgoing | None = None
+    over: Over | None = None
+    refusal: Outgoing | None = None
 
 
 def accept(
@@ -185,6 +190,26 @@ def retry(conversation: Conversation, record: str, now: float, patience: Patienc
     after = replace(conversation, version=conversation.version + 1, updated=now, attempt=attempt, asked_by=record)
     update = TurnUpdate(conversation.turn, TurnStatus.THINKING, deadline=now + patience.answer, attempt=attempt)
     return Change(conversation.version, after, updated=update, ask=after.ask())
+
+
+def refuse(change: Change, over: Over, now: float, patience: Patience) -> Change:
+    """The change, whose new turn ends as it opens because its user is over a limit; unchanged where none opens.
+
+    A channel's user hears of it once in a minute or day; who fetches the turn always finds the reason there.
+    """
+    if change.opened is None:
+        return change
+    on_demand = is_read_on_demand(change.after.id)
+    asked = next((message.text for message in change.messages if message.role == "user"), change.after.title)
+    notice = None if over.told and not on_demand else notices.over(asked, over)
+    owes = notice is not None and not on_demand
+    ended = replace(
+        change.opened, status=TurnStatus.FAILED, deadline=now + patience.delivery if owes else None,
+        error=over.error, notice=notice, ended=now,
+    )  # fmt: skip
+    after = replace(change.after, status=Status.IDLE)
+    refusal = _outgoing(after, notice) if notice is not None and owes else None
+    return replace(change, after=after, opened=ended, ask=None, over=over, refusal=refusal)
 
 
 def _must_wait_for(conversation: Conversation, turn: int, step: int) -> None:

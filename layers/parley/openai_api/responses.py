@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from parley.domain.limits import refused_for
 from parley.domain.message import MAX_TEXT_CHARACTERS, Said
 from parley.domain.progress import Progress, Stage
 from parley.domain.request import Request
@@ -163,7 +164,9 @@ def _output(id: str, progress: Progress, cut: bool) -> list[dict[str, Any]]:
 def _error(progress: Progress) -> dict[str, str] | None:
     if progress.stage is not Stage.FAILED:
         return None
-    return {"code": "server_error", "message": (progress.turn and progress.turn.notice) or "The model failed."}
+    over = progress.turn is not None and refused_for(progress.turn.error) is not None
+    code = "rate_limit_exceeded" if over else "server_error"
+    return {"code": code, "message": (progress.turn and progress.turn.notice) or "The model failed."}
 
 
 def _usage(progress: Progress) -> dict[str, Any] | None:

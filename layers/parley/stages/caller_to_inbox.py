@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
-from parley.domain import prompt
+from parley.domain import notices, prompt
+from parley.domain.limits import Over
 from parley.domain.message import Cancel, Incoming, Said, conversation_id
 from parley.domain.request import Request
-from parley.errors import BadRequest, NotFound
+from parley.errors import BadRequest, NotFound, OverLimit, TooManyRequests
 from parley.ports import Ports
 
 CHANNEL = "api"
@@ -32,7 +34,7 @@ class Place:
 def submit(request: Request, place: Place, previous: Place | None, now: float, trace: str, ports: Ports) -> Place:
     """Put the request into the inbox; comes back with where it is. `place` is where a new conversation would be.
 
-    Raises NotFound for an unknown bot, BadRequest when the previous response was deleted.
+    Raises NotFound for an unknown bot, BadRequest when the previous response was deleted, TooManyRequests.
     """
     if ports.bots.get(request.model) is None:
         message = f"The model '{request.model}' does not exist here; this deployment serves {ports.bots.names()}."
@@ -49,11 +51,28 @@ def submit(request: Request, place: Place, previous: Place | None, now: float, t
         text=request.text, received=now, trace=trace, preface=preface, options=request.options,
         details=request.details,
     )  # fmt: skip
-    ports.telemetry.follow(trace, place.conversation)
+    take_in(incoming, CHANNEL, ports)
+    return place
+
+
+def take_in(incoming: Incoming, channel: str, ports: Ports, speaks: str = "") -> None:
+    """Put a message into the inbox, unless its user is over a limit: who asks over HTTP can be told at once.
+
+    Raises TooManyRequests, in the language of the text `speaks`.
+    """
+    ports.telemetry.follow(incoming.trace, incoming.conversation)
+    try:
+        ports.allowances.admit(incoming.user, incoming.conversation, incoming.received)
+    except OverLimit as limit:
+        raise too_many(limit.over, speaks, incoming.received) from None
     ports.inbox.put(incoming)
     ports.telemetry.count("MessagesReceived")
-    ports.telemetry.note("message received", channel=CHANNEL, characters=len(request.text))
-    return place
+    ports.telemetry.note("message received", channel=channel, characters=len(incoming.text))
+
+
+def too_many(over: Over, speaks: str, now: float) -> TooManyRequests:
+    """The refusal for a limit, in the language of the text `speaks`."""
+    return TooManyRequests(notices.over(speaks, over), max(1, math.ceil(over.until - now)))
 
 
 def cancel(place: Place, id: str, trace: str, ports: Ports) -> None:

@@ -14,7 +14,8 @@ from parley.domain.message import Cancel, Incoming, Message
 from parley.envelopes import read_inbox
 from parley.errors import AlreadySeen, NotFound, StaleResult
 from parley.ports import Ports
-from parley.stages.committing import commit
+from parley.stages.committing import commit, say
+from parley.stages.owing import owed_delivery
 from parley.stages.resting import rest_again_if_closed, rest_if_closed
 
 
@@ -45,11 +46,18 @@ def ask(conversation: Conversation, newest: list[Message], ports: Ports) -> None
 def ask_if_owed(record: str, conversation_id: str, ports: Ports) -> Conversation | None:
     """Make the call that an earlier run of this record was to make, if its result is still waited for.
 
-    Comes back with the conversation as it is now.
+    Where that run's turn was refused at once, queue the refusal instead. Comes back with the conversation as it is now.
     """
     conversation, messages = ports.conversations.load(conversation_id, prompt.HISTORY_MESSAGES)
-    if conversation is not None and conversation.status is Status.THINKING and conversation.asked_by == record:
+    if conversation is None or conversation.asked_by != record:
+        return conversation
+    if conversation.status is Status.THINKING:
         ask(conversation, messages, ports)
+        return conversation
+    turn = ports.conversations.turn(conversation_id, conversation.turn)
+    unsent = owed_delivery(turn, conversation, ports.conversations) if turn is not None else None
+    if unsent is not None:
+        ports.outbox.put(unsent)
     return conversation
 
 
@@ -77,13 +85,14 @@ def _take_in(incoming: Incoming, record: str, now: float, ports: Ports) -> None:
         return rules.accept(conversation, incoming, record, now, ports.patience)
 
     try:
-        change = commit(decide, ports.conversations)
+        change = commit(decide, now, ports)
     except AlreadySeen:
         ports.telemetry.count("DuplicatesDropped")
         ports.telemetry.note("message seen before")
         if not rest_again_if_closed(incoming.conversation, record, now, ports):
             ask_if_owed(record, incoming.conversation, ports)
         return
+    say(change, ports)
     after = change.after
     ports.telemetry.count("MessagesStored")
     ports.telemetry.note("message stored", turn=after.turn, sequence=after.sequence, pending=after.pending)
@@ -94,7 +103,7 @@ def _take_in(incoming: Incoming, record: str, now: float, ports: Ports) -> None:
 def _cancel(wish: Cancel, record: str, now: float, ports: Ports) -> None:
     """End the turn, or take the message back while it waits; what is over already stays as it is."""
     try:
-        change = commit(lambda: _decide_on_cancel(wish, record, now, ports), ports.conversations)
+        change = commit(lambda: _decide_on_cancel(wish, record, now, ports), now, ports)
     except StaleResult as reason:
         ports.telemetry.note("nothing to cancel", reason=str(reason))
         if not rest_again_if_closed(wish.conversation, record, now, ports):
@@ -102,6 +111,7 @@ def _cancel(wish: Cancel, record: str, now: float, ports: Ports) -> None:
         return
     ports.telemetry.count("TurnsCancelled")
     ports.telemetry.note("cancelled")
+    say(change, ports)
     if change.ask is not None and not rest_if_closed(change.after.id, record, now, ports):
         _, messages = ports.conversations.load(change.after.id, prompt.HISTORY_MESSAGES)
         ask(change.after, messages, ports)

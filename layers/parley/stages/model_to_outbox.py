@@ -9,7 +9,7 @@ from parley.domain.message import Message, channel_of
 from parley.domain.turn import Ask, ModelReply, Patience, TurnStatus
 from parley.errors import StaleResult
 from parley.ports import Ports, Telemetry
-from parley.stages.committing import commit
+from parley.stages.committing import commit, say
 from parley.stages.inbox_to_model import ask, ask_if_owed
 from parley.stages.owing import owed_delivery
 from parley.stages.resting import rest_again_if_closed, rest_if_closed
@@ -46,15 +46,14 @@ def take_result(done: Ask, result: ModelReply, record: str, now: float, ports: P
         return decide_on(conversation, done, result, record, now, ports.patience)
 
     try:
-        change = commit(decide, ports.conversations)
+        change = commit(decide, now, ports)
     except StaleResult as reason:
         ports.telemetry.count("StaleResults")
         ports.telemetry.note("result not waited for", reason=str(reason))
         _finish_earlier_run(done, record, now, ports)
         return
     _report(change, done, result, ports.telemetry)
-    if change.say is not None:
-        ports.outbox.put(change.say)
+    say(change, ports)
     if change.ask is not None and not rest_if_closed(change.after.id, record, now, ports):
         ask(change.after, [*newest, *change.messages], ports)
 

@@ -7,7 +7,7 @@ from parley.domain import notices
 from parley.domain.conversation import Change, Status
 from parley.errors import StaleResult
 from parley.ports import Ports
-from parley.stages.committing import commit
+from parley.stages.committing import commit, say
 from parley.stages.owing import owed_delivery
 
 
@@ -25,10 +25,9 @@ def rest_if_closed(conversation: str, record: str, now: float, ports: Ports) -> 
 
     try:
         while True:
-            change = commit(decide, ports.conversations)
+            change = commit(decide, now, ports)
             ports.telemetry.count("TurnsFailed")
-            if change.say is not None:
-                ports.outbox.put(change.say)
+            say(change, ports)
     except StaleResult:
         return True
 

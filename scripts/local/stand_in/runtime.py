@@ -14,6 +14,7 @@ from parley.aws.queues import SqsInbox, SqsOutbox
 from parley.aws.telemetry import PowertoolsTelemetry
 from parley.backends.sagemaker_async import SagemakerAsync
 from parley.domain.budget import Budget
+from parley.domain.limits import Policy
 from parley.domain.turn import Patience
 from parley.errors import TooManyRequests, Unauthorized
 from parley.settings import Settings
@@ -78,7 +79,10 @@ class NoGuard:
 
 
 class StandInWiring:
-    """What `chalicelib.wiring.Wiring` is, over the stand-ins. `secrets` come on top of a bot and a signing key."""
+    """What `chalicelib.wiring.Wiring` is, over the stand-ins. `secrets` come on top of a bot and a signing key.
+
+    Without a `policy` nobody has limits, beside each caller's `allowance` of requests.
+    """
 
     def __init__(
         self,
@@ -87,6 +91,7 @@ class StandInWiring:
         callers: Mapping[str, str] | None = None,
         allowance: int = 1_000_000,
         wait_seconds: float = 10.0,
+        policy: Policy | None = None,
     ) -> None:
         self.sqs = Sqs()
         for name in ("inbox-dead.fifo", "outbox-dead.fifo", "replies-dead"):
@@ -96,7 +101,7 @@ class StandInWiring:
         self.sqs.create("replies", 180, 5, "replies-dead")
         self.bucket = Bucket()
         self.endpoint = Endpoint(model, self.bucket, self.sqs, "replies")
-        self.conversations = MemoryTable()
+        self.conversations = self.allowances = MemoryTable(policy=policy)
         self.inbox = SqsInbox(self.sqs, "inbox.fifo")
         self.outbox = SqsOutbox(self.sqs, "outbox.fifo", "outbox-dead.fifo")
         self.backend = SagemakerAsync(self._client, "parley", "bucket", time.time, 1800)

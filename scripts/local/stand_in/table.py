@@ -9,9 +9,11 @@ from dataclasses import dataclass, field, replace
 
 from parley.aws.items import MARK_SECONDS
 from parley.domain.conversation import Change, Conversation, EventMark
+from parley.domain.limits import Policy
 from parley.domain.message import Message
 from parley.domain.turn import Turn, TurnStatus
 from parley.errors import AlreadySeen, Conflict
+from scripts.local.stand_in.allowances import MemoryAllowances
 
 
 @dataclass
@@ -25,10 +27,11 @@ class Shelf:
 
 
 class MemoryTable:
-    """`Conversations`, thread-safe; `clock` gives epoch seconds."""
+    """`Conversations` and `Allowances`, thread-safe; `clock` gives epoch seconds, `policy` what users may take."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time, policy: Policy | None = None) -> None:
         self._clock = clock
+        self._taking = MemoryAllowances(policy or Policy())
         self._shelves: dict[str, Shelf] = {}
         self._open: set[tuple[str, int]] = set()
         self._users: dict[str, set[str]] = {}
@@ -55,7 +58,13 @@ class MemoryTable:
                 raise AlreadySeen(shelf.marks[change.new_mark.event])
             if (shelf.state.version if shelf.state is not None else 0) != change.before:
                 raise Conflict(f"conversation {id} has moved on from version {change.before}")
+            self._taking.go_with(change)
             self._write(shelf, change)
+
+    def admit(self, user: str, conversation: str, now: float) -> None:
+        """Count one request, when it may go in."""
+        with self._lock:
+            self._taking.admit(user, conversation, now)
 
     def _write(self, shelf: Shelf, change: Change) -> None:
         shelf.state = change.after
@@ -155,6 +164,8 @@ class MemoryTable:
         """Everything but the marks."""
         with self._lock:
             shelf = self._shelves.pop(conversation, Shelf())
+            if shelf.state is not None:
+                self._taking.give_back(shelf.state.user, conversation, self._clock())
             self._open -= {(conversation, number) for number in shelf.turns}
             self._shelves[conversation] = Shelf(marks=shelf.marks)
 
