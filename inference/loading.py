@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from errors import ModelNotFound, ServiceError
 from memory import Need, TooSmall, activation_bytes, budget_bytes, plan
 from settings import Settings
-from weights import CannotQuantise, check, load_weights, quantise, read_ahead
+from weights import CannotQuantise, check, lay_out, load_weights, quantise, read_ahead
 
 if TYPE_CHECKING:
     from chat import Chat
@@ -114,6 +114,8 @@ def load(settings: Settings) -> Loaded:
         model = load_weights(auto, name, dtype, settings.device)
         if settings.weights:
             quantise(model, settings.weights)
+        if settings.device == "cpu":
+            lay_out(model)
     except CannotQuantise as error:
         raise ModelUnavailable(str(error)) from error
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:

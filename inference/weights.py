@@ -1,4 +1,4 @@
-"""Weights: read ahead while libraries are imported, mapped from safetensors to the device, quantised if asked.
+"""Weights: read ahead while libraries are imported, mapped to the device, quantised if asked, laid out for a CPU.
 
 `from_pretrained` maps the files: what already has the wanted type is not copied in host memory, and what has not is
 converted tensor by tensor. Imports nothing heavy by itself.
@@ -12,6 +12,11 @@ from typing import Any
 
 FP8_CAPABILITY = (8, 9)
 """Ada and Hopper are the first with matrix units for 8-bit floats."""
+
+
+NARROW = 512
+"""Up to so many inputs a transposed layer multiplies 1 row in half to four fifths of the time, and 8 or 32 rows in 0.85
+to 1.0 of it; from 768 inputs on, 8 rows take up to 1.25 of it (torch 2.13, MKL, two AMD EPYC cores)."""
 
 
 class CannotQuantise(Exception):
@@ -62,6 +67,21 @@ def quantise(model: Any, kind: str) -> None:
     config = Int8WeightOnlyConfig() if kind == "int8" else Float8WeightOnlyConfig()
     # The head shares its weights with the embedding in many models, and decides tokens: it stays.
     quantize_(model, config, lambda module, _: isinstance(module, torch.nn.Linear) and module is not head)
+
+
+def lay_out(model: Any) -> None:
+    """Put the weights of wide linear layers into memory column by column, in place; shapes and values stay.
+
+    A CPU's product with few rows then runs along the outputs. One layer at a time is in memory twice.
+    """
+    import torch
+
+    for layer in model.modules():
+        if type(layer) is not torch.nn.Linear or layer.weight.dtype is not torch.float32:
+            continue
+        outputs, inputs = layer.weight.shape
+        if outputs > inputs <= NARROW:
+            layer.weight.data = layer.weight.data.t().contiguous().t()
 
 
 def weight_bytes(model: Any) -> int:

@@ -56,7 +56,7 @@ class Engine:
     @property
     def running(self) -> int:
         """Sequences that hold a row."""
-        return len(self._scheduler.running)
+        return len(self._scheduler.holding)
 
     @property
     def reserved(self) -> int:
@@ -114,7 +114,7 @@ class Engine:
             log.critical("the engine's thread died: %s", type(fault).__name__, exc_info=fault)
             reason, error = Finish.ERROR, "The engine stopped while it worked on this request."
         finally:
-            for sequence in [*self._waiting.close(), *self._scheduler.running]:
+            for sequence in [*self._waiting.close(), *self._scheduler.holding]:
                 if sequence.finished is None:
                     sequence.finished = reason
                     sequence.listener.on_finish(reason, error)

@@ -1,4 +1,4 @@
-"""Runs a stock causal language model over rows of keys and values: `prefill` one row, `decode` all rows by one token.
+"""Runs a stock causal language model over rows of keys and values: `prefill` a row, or some, `decode` all by one token.
 
 The only file that calls the model. Knows nothing of requests, queues or sampling.
 """
@@ -18,10 +18,15 @@ LENGTH_STEP = 64
 
 
 class Runner(Protocol):
-    """What the scheduler needs of a model. Rows are numbered from 0 and have no gaps."""
+    """What the scheduler needs of a model. Rows are numbered from 0 and have no gaps.
+
+    `prompt_tokens` is how many tokens of prompts are worth reading in one step; None where a prompt must be read whole
+    and alone.
+    """
 
     vocabulary: int
     lora: Lora | None
+    prompt_tokens: int | None
 
     def reserve(self, rows: int, length: int, used: int) -> None:
         """Make room for `rows` rows of `length` tokens; the first `used` rows keep what they hold."""
@@ -34,6 +39,9 @@ class Runner(Protocol):
 
         `more` are the model's other arguments: the pictures that placeholders among the tokens stand for.
         """
+
+    def prefill_rows(self, first: int, tokens: list[list[int]], starts: list[int]) -> torch.Tensor:
+        """As `prefill`, for the rows from `first` on together; the logits of each one's last token."""
 
     def decode(self, first: int, tokens: list[int], lengths: list[int]) -> torch.Tensor:
         """Feed one token into each row from `first` on; `lengths` were there before. Logits [rows, vocabulary]."""
@@ -67,6 +75,7 @@ class SlotRunner:
         self.slots = Slots(sliding)
         self.additive = config._attn_implementation == "eager"
         self.lora: Lora | None = None
+        self.prompt_tokens: int | None = 512 if self.device.type == "cpu" else 4096
 
     def select(self, adapters: list[int]) -> None:
         """See `Runner.select`."""
@@ -83,10 +92,28 @@ class SlotRunner:
     def prefill(self, row: int, tokens: list[int], start: int, more: dict[str, Any] | None = None) -> torch.Tensor:
         """One row alone and unpadded: the same numbers as `generate` computes."""
         at = self.slots.access
-        at.first, at.last, at.start, at.positions = row, row + 1, start, None
+        at.first, at.last, at.start, at.spans, at.positions = row, row + 1, start, None, None
         ids = torch.tensor([tokens], device=self.device)
         positions = torch.arange(start, start + len(tokens), device=self.device)[None]
-        return self._forward(ids, positions, None, **on_device(more, self.model))
+        return self._forward(ids, positions, None, **on_device(more, self.model))[:, -1]
+
+    @torch.inference_mode()
+    def prefill_rows(self, first: int, tokens: list[list[int]], starts: list[int]) -> torch.Tensor:
+        """Several rows padded on the right: what is behind a prompt's end lies in its future, so nobody sees it."""
+        counts = [len(row) for row in tokens]
+        longest = max(counts)
+        at = self.slots.access
+        at.first, at.last, at.positions = first, first + len(tokens), None
+        at.spans = list(zip(starts, counts, strict=True))
+        at.width = max(start + count for start, count in at.spans)
+        ids = torch.tensor([row + row[-1:] * (longest - len(row)) for row in tokens], device=self.device)
+        positions = torch.tensor(starts, device=self.device)[:, None] + torch.arange(longest, device=self.device)
+        # The logits of every place where some prompt ends; each row then takes its own.
+        ends = sorted(set(counts))
+        keep = torch.tensor([end - 1 for end in ends], device=self.device)
+        logits = self._forward(ids, positions, self._mask(positions, at.width), logits_to_keep=keep)
+        own = torch.tensor([ends.index(count) for count in counts], device=self.device)
+        return logits[torch.arange(len(tokens), device=self.device), own]
 
     @torch.inference_mode()
     def decode(self, first: int, tokens: list[int], lengths: list[int]) -> torch.Tensor:
@@ -98,7 +125,7 @@ class SlotRunner:
         at.first, at.last, at.width = first, first + len(tokens), max(lengths) + 1
         at.rows, at.positions = torch.arange(at.first, at.last, device=self.device), positions
         ids = torch.tensor(tokens, device=self.device)[:, None]
-        return self._forward(ids, positions[:, None], self._mask(positions, at.width))
+        return self._forward(ids, positions[:, None], self._mask(positions[:, None], at.width))[:, -1]
 
     @torch.inference_mode()
     def move(self, source: int, target: int, length: int) -> None:
@@ -125,21 +152,21 @@ class SlotRunner:
         return self.slots.bytes_per_token()
 
     def _forward(self, ids: torch.Tensor, positions: torch.Tensor, mask: Any, **more: Any) -> torch.Tensor:
+        """Logits [rows, kept, vocabulary], by default of the last token alone; `more` are the model's arguments."""
         logits: torch.Tensor = self.model(
             input_ids=ids,
             position_ids=positions,
             attention_mask=mask,
             past_key_values=self.slots,
             use_cache=True,
-            logits_to_keep=1,
-            **more,
+            **{"logits_to_keep": 1, **more},
         ).logits
-        return logits[:, -1]
+        return logits
 
     def _mask(self, positions: torch.Tensor, width: int) -> Any:
-        """Which keys each row's one query sees, [rows, 1, 1, width]; by layer type for models with two kinds."""
+        """Which keys each row's queries see, [rows, 1, queries, width]; by layer type for models with two kinds."""
         keys = torch.arange(width, device=self.device)
-        age = positions[:, None] - keys  # [rows, width]; negative for what is padding or not written yet
+        age = positions[:, :, None] - keys  # [rows, queries, width]; negative for padding and what is not written yet
         full = self._finish_mask(age >= 0)
         if self.window is None:
             return full
@@ -147,7 +174,7 @@ class SlotRunner:
         return {"full_attention": full, "sliding_attention": near} if self.by_type else near
 
     def _finish_mask(self, visible: torch.Tensor) -> torch.Tensor:
-        visible = visible[:, None, None, :]
+        visible = visible[:, None]
         if not self.additive:
             return visible
         lowest = torch.finfo(self.model.dtype).min

@@ -21,8 +21,12 @@ from engine.waiting import WaitingQueue
 
 log = logging.getLogger("parley.engine")
 
-PREFILLS_A_STEP = 2
-"""More would make those who are decoding wait; fewer would leave rows empty while others queue."""
+SHORT = 64
+"""Prompts, or what is left of them, of at most so many tokens are read several at once: a forward of 24 tokens costs
+nearly what one of 48 does, one of 275 costs half of one of 550."""
+
+LEAST_PIECE = 64
+"""A long prompt is not begun for fewer tokens than this."""
 
 
 @dataclass(frozen=True)
@@ -45,25 +49,30 @@ class Scheduler:
         self.prefixes = prefixes
         self.stats = stats
         self.running: list[Sequence] = []
+        self.reading: Sequence | None = None
+        """A long prompt of which some pieces are read; its row is the one behind the running ones."""
         self._rows = 0
         self._length = 0
 
     @property
     def busy(self) -> bool:
         """True while a step would do something."""
-        return bool(self.running) or len(self.waiting) > 0
+        return bool(self.holding) or len(self.waiting) > 0
+
+    @property
+    def holding(self) -> list[Sequence]:
+        """All that hold a row: the running ones, then the one that is being read."""
+        return [*self.running, self.reading] if self.reading else self.running
 
     @property
     def reserved(self) -> int:
-        """Tokens of memory that the running sequences have been promised, padding included."""
-        return len(self.running) * max((s.most_tokens for s in self.running), default=0)
+        """Tokens of memory that sequences with a row have been promised, padding included."""
+        return len(self.holding) * max((s.most_tokens for s in self.holding), default=0)
 
     def step(self) -> None:
-        """Drop who was cancelled, let at most two join, then one token for everyone."""
+        """Drop who was cancelled, read prompts for a bounded time, then one token for everyone."""
         self._drop_cancelled()
-        for _ in range(PREFILLS_A_STEP):
-            if not self._admit():
-                break
+        self._read()
         if self.running:
             self._decode()
         self.stats.steps += 1
@@ -73,35 +82,72 @@ class Scheduler:
             self._finish(sequence, Finish.CANCELLED)
         for sequence in [s for s in self.running if s.cancelled]:
             self._leave(sequence, Finish.CANCELLED)
+        if self.reading is not None and self.reading.cancelled:
+            self._stop_reading(Finish.CANCELLED)
 
-    def _admit(self) -> bool:
-        """Prefill the next waiting sequence if it fits. No one overtakes: a large request is not starved."""
+    def _read(self) -> None:
+        """Prompts in the order of the queue, as many tokens as a step may read: who decodes waits no longer."""
+        left = self.runner.prompt_tokens or 1
+        if self.reading is not None:
+            left -= self._read_on(self.reading, left)
+        together: list[Sequence] = []
+        while left > 0 and self.reading is None and (sequence := self._next(together)):
+            if self._shares(sequence, together):
+                self._join(together)
+                together = []
+            if not self._place(sequence, [*self.running, *together]):
+                continue
+            rest = len(sequence.prompt) - sequence.read
+            if self.runner.prompt_tokens and sequence.pictures is None and rest <= SHORT:
+                together.append(sequence)
+                left -= rest
+                continue
+            self._join(together)
+            together = []
+            sequence.row, self.reading = len(self.running), sequence
+            left -= self._read_on(sequence, max(left, LEAST_PIECE))
+        self._join(together)
+
+    def _next(self, together: list[Sequence]) -> Sequence | None:
+        """The next waiting sequence if it fits beside all that have a row or are given one now.
+
+        No one overtakes: a large request is not starved.
+        """
         sequence = self.waiting.peek()
-        if sequence is None or not self._fits(sequence):
-            return False
-        sequence = self.waiting.pop()
-        row = sequence.row = len(self.running)
-        begun = time.monotonic()
-        try:
-            self._make_room(sequence)
-            logits = self._prefill(sequence, row)
-            chosen = sample([sequence], logits)
-            sequence.computed += time.monotonic() - begun
-        except Exception as error:
-            self._fail_before_joining(sequence, error)
-            return True
-        self.running.append(sequence)
-        self._deliver([sequence], chosen)
-        return True
+        return self.waiting.pop() if sequence is not None and self._fits([*self.running, *together, sequence]) else None
 
-    def _fits(self, sequence: Sequence) -> bool:
-        rows = len(self.running) + 1
-        longest = max([sequence.most_tokens, *(s.most_tokens for s in self.running)])
+    def _shares(self, sequence: Sequence, together: list[Sequence]) -> bool:
+        """True if what one of them is about to compute can be copied by this sequence."""
+        return any(self.prefixes.wants(common(other.keys, sequence.keys)) for other in together)
+
+    def _fits(self, sequences: list[Sequence]) -> bool:
+        rows, longest = len(sequences), max(s.most_tokens for s in sequences)
         return rows <= self.capacity.rows and rows * longest <= self.capacity.tokens
 
-    def _make_room(self, sequence: Sequence) -> None:
-        rows = len(self.running) + 1
-        longest = max([sequence.most_tokens, *(s.most_tokens for s in self.running)])
+    def _place(self, sequence: Sequence, others: list[Sequence]) -> bool:
+        """Give a sequence the row behind the others', and what one of them has computed of its beginning.
+
+        False if that failed.
+        """
+        row = len(others)
+        try:
+            self._make_room([*others, sequence])
+            sequence.read = sequence.reused = self._reuse(sequence, row)
+        except Exception as error:
+            log.error("making room for a prompt failed: %s", type(error).__name__, exc_info=error)
+            self._finish(sequence, Finish.ERROR, _failed(error))
+            raise_if_fatal(error)
+            return False
+        sequence.row = row
+        self.stats.prefills += 1
+        self.stats.tokens_in += len(sequence.prompt)
+        self.stats.reused += sequence.reused
+        self.stats.prefix_lookups += self.prefixes.budget > 0
+        self.stats.prefix_hits += sequence.reused > 0
+        return True
+
+    def _make_room(self, sequences: list[Sequence]) -> None:
+        rows, longest = len(sequences), max(s.most_tokens for s in sequences)
         if rows <= self._rows and longest <= self._length:
             return
         # Rows double, so that a growing batch does not move its memory each time; but never past the capacity.
@@ -109,22 +155,86 @@ class Scheduler:
         if ahead * max(longest, self._length) <= self.capacity.tokens:
             rows, longest = ahead, max(longest, self._length)
         self._rows = self._length = 0  # until it is done: one that ran out of memory half-way is done again
-        self.runner.reserve(rows, longest, len(self.running))
+        self.runner.reserve(rows, longest, len(sequences) - 1)
         self._rows, self._length = rows, longest
 
-    def _prefill(self, sequence: Sequence, row: int) -> torch.Tensor:
-        """The prompt's last logits; what another sequence has computed of its beginning is copied."""
-        sequence.reused = self._reuse(sequence, row)
-        self.stats.prefills += 1
-        self.stats.tokens_in += len(sequence.prompt)
-        self.stats.reused += sequence.reused
-        self.stats.prefix_lookups += self.prefixes.budget > 0
-        self.stats.prefix_hits += sequence.reused > 0
-        self.runner.select([sequence.adapter])
-        rest = sequence.prompt[sequence.reused :]
-        if sequence.pictures is None:
-            return self.runner.prefill(row, rest, sequence.reused)
-        return self.runner.prefill(row, rest, sequence.reused, sequence.pictures.after(sequence.reused))
+    def _join(self, sequences: list[Sequence]) -> None:
+        """Read the rest of short prompts together, and let them run."""
+        if not sequences:
+            return
+        begun = time.monotonic()
+        self.running += sequences
+        try:
+            self.runner.select([s.adapter for s in sequences])
+            rests = [s.prompt[s.read :] for s in sequences]
+            if len(sequences) == 1:
+                logits = self.runner.prefill(len(self.running) - 1, rests[0], sequences[0].read)
+            else:
+                logits = self.runner.prefill_rows(
+                    len(self.running) - len(sequences), rests, [s.read for s in sequences]
+                )
+            chosen = sample(sequences, logits)
+        except Exception as error:
+            del self.running[-len(sequences) :]
+            self._join_failed(sequences, error)
+            return
+        share = (time.monotonic() - begun) / len(sequences)
+        for sequence in sequences:
+            sequence.read = len(sequence.prompt)
+            sequence.computed += share
+        self._deliver(sequences, chosen)
+
+    def _join_failed(self, sequences: list[Sequence], error: Exception) -> None:
+        """One of them is at fault: each is tried alone, and who fails alone ends."""
+        if isinstance(error, torch.AcceleratorError):
+            self.running += sequences  # the engine tells all who hold a row
+            raise error
+        log.error("reading %d prompts failed: %s", len(sequences), type(error).__name__, exc_info=error)
+        if len(sequences) == 1:
+            self._finish(sequences[0], Finish.ERROR, _failed(error))
+            self.runner.clear(len(self.running))
+            return
+        for sequence in sequences:
+            assert sequence.row is not None
+            if sequence.row != len(self.running):
+                self.runner.move(sequence.row, len(self.running), sequence.read)
+                sequence.row = len(self.running)
+            self._join([sequence])
+
+    def _read_on(self, sequence: Sequence, most: int) -> int:
+        """Read on in the long prompt, and let it run when it is whole; how many tokens that took."""
+        rest = len(sequence.prompt) - sequence.read
+        whole = self.runner.prompt_tokens is None or sequence.pictures is not None
+        count = rest if whole else min(rest, most)
+        begun = time.monotonic()
+        row = len(self.running)
+        try:
+            self.runner.select([sequence.adapter])
+            piece = sequence.prompt[sequence.read : sequence.read + count]
+            more = () if sequence.pictures is None else (sequence.pictures.after(sequence.read),)
+            logits = self.runner.prefill(row, piece, sequence.read, *more)
+            sequence.read += count
+            chosen = sample([sequence], logits) if count == rest else None
+        except Exception as error:
+            raise_if_fatal(error)
+            log.error("a prefill failed: %s", type(error).__name__, exc_info=error)
+            self._stop_reading(Finish.ERROR, _failed(error))
+            return count
+        sequence.computed += time.monotonic() - begun
+        if chosen is not None:
+            self.reading = None
+            self.running.append(sequence)
+            self._deliver([sequence], chosen)
+        return count
+
+    def _stop_reading(self, reason: Finish, error: str | None = None) -> None:
+        """The prompt that is being read ends before it ran."""
+        assert self.reading is not None
+        sequence, self.reading = self.reading, None
+        sequence.row = None
+        self._finish(sequence, reason, error)
+        if reason is Finish.ERROR:
+            self.runner.clear(len(self.running))
 
     def _reuse(self, sequence: Sequence, row: int) -> int:
         if not self.prefixes.budget:
@@ -140,13 +250,6 @@ class Scheduler:
         if shared:
             self.runner.copy_in(row, copy, shared)
         return shared
-
-    def _fail_before_joining(self, sequence: Sequence, error: Exception) -> None:
-        log.error("a prefill failed: %s", type(error).__name__, exc_info=error)
-        self._finish(sequence, Finish.ERROR, f"The model failed on this prompt ({type(error).__name__}).")
-        raise_if_fatal(error)
-        if self._rows > len(self.running):
-            self.runner.clear(len(self.running))
 
     def _decode(self) -> None:
         batch = list(self.running)
@@ -217,6 +320,9 @@ class Scheduler:
             self.runner.move(len(self.running), row, last.stored)
             last.row = row
             self.running[row] = last
+        if self.reading is not None:
+            self.runner.move(len(self.running) + 1, len(self.running), self.reading.read)
+            self.reading.row = len(self.running)
         sequence.row = None
 
     def _finish(self, sequence: Sequence, reason: Finish, error: str | None = None) -> None:
@@ -230,6 +336,10 @@ class Scheduler:
             sequence.listener.on_finish(reason, error)
         except Exception as failure:
             log.error("a listener failed at the end: %s", type(failure).__name__, exc_info=failure)
+
+
+def _failed(error: Exception) -> str:
+    return f"The model failed on this prompt ({type(error).__name__})."
 
 
 def raise_if_fatal(error: Exception) -> None:

@@ -77,7 +77,8 @@ class Sequence:
     """A prompt under way. `limit` is the most tokens to generate; `stop_ids` end it and are part of `output`.
 
     `pictures` are what the prompt's placeholders stand for, `adapter` the number of the LoRA adapter, 0 for none.
-    `row` is the place in the batch while running. Times are `time.monotonic()` seconds.
+    `row` is the place in the batch while running; the first `read` tokens of the prompt have keys and values there,
+    `reused` of them copied. Times are `time.monotonic()` seconds.
     """
 
     prompt: list[int]
@@ -92,6 +93,7 @@ class Sequence:
     output: list[int] = field(default_factory=list)
     counts: Counter[int] = field(default_factory=Counter)
     row: int | None = None
+    read: int = 0
     reused: int = 0
     cancelled: bool = False
     finished: Finish | None = None
@@ -117,7 +119,7 @@ class Sequence:
     @property
     def stored(self) -> int:
         """How many tokens have keys and values: all but the newest, which the next step feeds in."""
-        return len(self.prompt) + max(0, len(self.output) - 1)
+        return self.read + max(0, len(self.output) - 1)
 
     @property
     def stored_keys(self) -> list[int]:

@@ -27,6 +27,7 @@ class SingleRunner:
         self.shifts: list[int] = []
         self.adapters = [0]
         self.lora: Lora | None = None
+        self.prompt_tokens: int | None = None
 
     def select(self, adapters: list[int]) -> None:
         """See `Runner.select`."""
@@ -51,6 +52,10 @@ class SingleRunner:
         delta = getattr(getattr(self.model, "model", None), "rope_deltas", None)
         self.shifts[row] = 0 if delta is None else int(delta.reshape(-1)[0])
         return logits
+
+    def prefill_rows(self, first: int, tokens: list[list[int]], starts: list[int]) -> torch.Tensor:
+        """Not offered: `prompt_tokens` is None."""
+        raise NotImplementedError("A single runner reads prompts one by one.")
 
     @torch.inference_mode()
     def decode(self, first: int, tokens: list[int], lengths: list[int]) -> torch.Tensor:

@@ -16,14 +16,16 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 class Access:
     """Where one forward call writes and what it reads; every layer follows the same one.
 
-    With `positions` None, row `first` alone gets new tokens behind `start` ones. Else each of the rows
-    `first`..`last - 1`, which `rows` lists, gets one token at its own position (both [rows]), and the first `width`
-    tokens of each are read.
+    By itself, row `first` alone gets new tokens behind `start` ones. With `spans`, each of the rows `first`..`last - 1`
+    gets the first `count` of its new tokens behind `start` ones, its span being `(start, count)`. With `positions`,
+    each of these rows, which `rows` lists, gets one token at its own position (both [rows]). With either, the first
+    `width` tokens of each row are read.
     """
 
     first: int = 0
     last: int = 1
     start: int = 0
+    spans: list[tuple[int, int]] | None = None
     rows: torch.Tensor | None = None
     positions: torch.Tensor | None = None
     width: int = 0
@@ -59,6 +61,12 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         if at.positions is not None:
             self.store[0][at.rows, :, at.positions] = key_states[:, :, 0]
             self.store[1][at.rows, :, at.positions] = value_states[:, :, 0]
+            seen = self.store[:, at.first : at.last, :, : at.width]
+            return seen[0], seen[1]
+        if at.spans is not None:
+            for index, (start, count) in enumerate(at.spans):
+                self.store[0, at.first + index, :, start : start + count] = key_states[index, :, :count]
+                self.store[1, at.first + index, :, start : start + count] = value_states[index, :, :count]
             seen = self.store[:, at.first : at.last, :, : at.width]
             return seen[0], seen[1]
         end = at.start + key_states.shape[2]

@@ -6,6 +6,7 @@ caches, graphs) is not in its time.
 
 from __future__ import annotations
 
+import copy
 import gc
 import threading
 import time
@@ -20,6 +21,7 @@ from engine.runner import SlotRunner
 from engine.scheduler import Capacity
 from engine.sequence import Finish, Sampled, Sampling, Sequence
 from transformers import ContinuousBatchingConfig, GenerationConfig, StoppingCriteria, StoppingCriteriaList
+from weights import lay_out
 
 from scripts.benchmarks.inference_workload import WINDOW, Outcome, Request, settle, share_weights
 
@@ -213,6 +215,9 @@ class Ours:
     name = "parley"
 
     def __init__(self, model: Any, clients: int, reuse: int = 0) -> None:
+        if model.device.type == "cpu":
+            model = copy.deepcopy(model)  # the server lays weights out for itself; the other peers' stay as they are
+            lay_out(model)
         self.runner = SlotRunner(model)
         self.engine = Engine(
             self.runner, window=WINDOW, capacity=Capacity(clients, clients * WINDOW), queue_bound=4096, reuse=reuse

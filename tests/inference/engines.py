@@ -95,3 +95,15 @@ def poison(runner: SlotRunner, token: int) -> None:
         return logits
 
     runner._forward = forward  # type: ignore[method-assign]
+
+
+def fail_on(runner: SlotRunner, token: int, error: Exception) -> None:
+    """Make every forward of a prompt that begins with `token` raise."""
+    honest = runner._forward
+
+    def forward(ids: torch.Tensor, positions: torch.Tensor, mask: Any, **more: Any) -> torch.Tensor:
+        if ids.shape[1] > 1 and bool((ids[:, 0] == token).any()):
+            raise error
+        return honest(ids, positions, mask, **more)
+
+    runner._forward = forward  # type: ignore[method-assign]

@@ -13,7 +13,17 @@ from engine.runner import SlotRunner
 from engine.sequence import Finish, Sampled, Sequence
 from engine.waiting import QueueFull
 
-from tests.inference.engines import Collect, collected, engine, generate, poison, run_until_idle, scheduler, sequence
+from tests.inference.engines import (
+    Collect,
+    collected,
+    engine,
+    fail_on,
+    generate,
+    poison,
+    run_until_idle,
+    scheduler,
+    sequence,
+)
 
 DEADLINE = 30.0
 
@@ -82,14 +92,7 @@ def test_a_decode_that_raises_for_one_row_fails_that_row_alone(model: Any) -> No
 
 def test_a_prefill_that_raises_fails_that_prompt_alone(model: Any) -> None:
     runner = SlotRunner(model)
-    honest = runner.prefill
-
-    def prefill(row: int, tokens: list[int], start: int, more: dict[str, Any] | None = None) -> torch.Tensor:
-        if tokens[0] == 13:
-            raise torch.OutOfMemoryError("no memory for this one")
-        return honest(row, tokens, start, more)
-
-    runner.prefill = prefill  # type: ignore[method-assign]
+    fail_on(runner, 13, torch.OutOfMemoryError("no memory for this one"))
     batch = scheduler(runner)
     made = [sequence([first, 8, 9], 6) for first in (5, 13, 6)]
     batch.waiting.push(made)
@@ -124,6 +127,72 @@ def test_cancelling_at_any_step_frees_the_row_and_is_heard_once(model: Any, step
     assert batch.running == [next_one]
     run_until_idle(batch)
     assert next_one.output == generate(model, next_one.prompt, 5)
+
+
+def count_forwards(runner: SlotRunner) -> list[tuple[int, int]]:
+    """The shapes of what the model is fed from now on, [rows, tokens]."""
+    shapes: list[tuple[int, int]] = []
+    honest = runner._forward
+
+    def forward(ids: torch.Tensor, positions: torch.Tensor, mask: Any, **more: Any) -> torch.Tensor:
+        shapes.append((ids.shape[0], ids.shape[1]))
+        return honest(ids, positions, mask, **more)
+
+    runner._forward = forward  # type: ignore[method-assign]
+    return shapes
+
+
+def test_short_prompts_that_wait_are_read_in_one_forward(model: Any) -> None:
+    runner = SlotRunner(model)
+    shapes = count_forwards(runner)
+    batch = scheduler(runner)
+    made = [sequence([5 + size] * size, 8) for size in (3, 20, 9)]
+    batch.waiting.push(made)
+    batch.step()
+    assert shapes == [(3, 20), (3, 1)]
+    run_until_idle(batch)
+    assert [one.output for one in made] == [generate(model, one.prompt, 8) for one in made]
+
+
+def test_a_long_prompt_is_read_in_pieces_and_nobody_waits_for_all_of_it(model: Any) -> None:
+    runner = SlotRunner(model)
+    runner.prompt_tokens = 64
+    batch = scheduler(runner)
+    streaming = [sequence([5 + i] * 4, limit, stop_ids=frozenset()) for i, limit in enumerate((30, 2))]
+    batch.waiting.push(streaming)
+    batch.step()
+    long = sequence([3 + i % 200 for i in range(200)], 10, stop_ids=frozenset())
+    batch.waiting.push([long, sequence([7, 8], 2)])
+    shapes = count_forwards(runner)
+    while not long.output:
+        heard = len(streaming[0].output)
+        batch.step()
+        assert len(streaming[0].output) == heard + 1
+        assert batch.reserved <= batch.capacity.tokens
+    assert [tokens for _, tokens in shapes if tokens > 1] == [64, 64, 64, 8, 2]
+    run_until_idle(batch)
+    assert long.output == generate(model, long.prompt, 10)
+    assert streaming[0].output == generate(model, streaming[0].prompt, 30)
+
+
+@pytest.mark.parametrize("fault", [False, True])
+def test_a_prompt_that_ends_while_it_is_read_leaves_its_row_free(model: Any, fault: bool) -> None:
+    runner = SlotRunner(model)
+    runner.prompt_tokens = 64
+    batch = scheduler(runner, rows=2)
+    gone, other = sequence([13, *range(3, 200)], 10), sequence([9] * 70, 10)
+    batch.waiting.push([gone, other])
+    batch.step()
+    assert (gone.read, batch.reserved) == (64, gone.most_tokens)
+    if fault:
+        runner.prefill = lambda *_: 1 / 0  # type: ignore[assignment, method-assign]
+        batch.step()
+        del runner.prefill
+    else:
+        gone.cancelled = True
+    run_until_idle(batch)
+    assert [end[0] for end in collected(gone).ends] == [Finish.ERROR if fault else Finish.CANCELLED]
+    assert other.output == generate(model, other.prompt, 10)
 
 
 def test_memory_stays_within_its_bound_and_all_are_served(model: Any) -> None:
@@ -214,15 +283,8 @@ def test_when_the_thread_dies_everyone_hears_and_the_engine_says_so(model: Any) 
 
 def test_a_broken_accelerator_ends_the_engine_and_nobody_is_left_waiting(model: Any) -> None:
     found = engine(model)
-    runner = found._scheduler.runner
-    honest = runner.prefill
-
-    def prefill(row: int, tokens: list[int], start: int, more: dict[str, Any] | None = None) -> torch.Tensor:
-        if tokens[0] == 13:
-            raise torch.AcceleratorError("device-side assert")
-        return honest(row, tokens, start, more)
-
-    runner.prefill = prefill  # type: ignore[method-assign]
+    assert isinstance(found._scheduler.runner, SlotRunner)
+    fail_on(found._scheduler.runner, 13, torch.AcceleratorError("device-side assert"))
     made = [sequence([first, 8, 9], 200, stop_ids=frozenset()) for first in (5, 13, 6)]
     found.submit(made)
     found.start()

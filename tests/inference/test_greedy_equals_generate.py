@@ -61,11 +61,13 @@ ARRIVALS = st.lists(
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
-@given(arrivals=ARRIVALS, rows=st.integers(1, 6), reuse=st.sampled_from([0, 200]))
+@given(arrivals=ARRIVALS, rows=st.integers(1, 6), reuse=st.sampled_from([0, 200]), piece=st.sampled_from([8, 100, 512]))
 def test_any_mix_of_arrivals_lengths_and_cancellations(
-    model: Any, oracle: Oracle, arrivals: list[tuple[int, int, int, int, int | None]], rows: int, reuse: int
+    model: Any, oracle: Oracle, arrivals: list[tuple[int, int, int, int, int | None]], rows: int, reuse: int, piece: int
 ) -> None:
-    batch = scheduler(SlotRunner(model), rows=rows, tokens=400, reuse=reuse)
+    runner = SlotRunner(model)
+    runner.prompt_tokens = piece
+    batch = scheduler(runner, rows=rows, tokens=400, reuse=reuse)
     made = [sequence(prompt_of(seed, length), limit) for _, seed, length, limit, _ in arrivals]
     for step in range(2000):
         for one, (at, _, _, _, gone) in zip(made, arrivals, strict=True):
@@ -105,8 +107,9 @@ def test_other_architectures_in_one_batch(kind: str, more: dict[str, Any]) -> No
     other = make_model(380, kind, **more)
     runner = choose_runner(other)
     assert isinstance(runner, SlotRunner)
+    runner.prompt_tokens = 16  # so that the long prompt is read in pieces, and the short ones together
     batch = scheduler(runner, rows=3)
-    made = [sequence(prompt_of(seed, length), 12) for seed, length in enumerate([30, 3, 14, 9])]
+    made = [sequence(prompt_of(seed, length), 12) for seed, length in enumerate([30, 3, 14, 9, 110])]
     batch.waiting.push(made)
     run_until_idle(batch)
     assert [one.output for one in made] == [generate(other, one.prompt, 12) for one in made]

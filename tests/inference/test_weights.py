@@ -14,7 +14,9 @@ import torch
 from loading import ModelUnavailable, load
 from safetensors.torch import load_file
 from settings import Settings
-from weights import CannotQuantise, check, read_ahead, weight_bytes
+from weights import CannotQuantise, check, lay_out, read_ahead, weight_bytes
+
+from tests.inference.tiny_model import make_model
 
 INFERENCE = Path(check.__code__.co_filename).parent
 WITHOUT_TORCHAO = importlib.util.find_spec("torchao") is None
@@ -71,6 +73,21 @@ def test_weights_are_never_in_host_memory_twice(sharded: Path, dtype: str, copie
     assert seen["weights"] > 90e6
     assert seen["copied"] < copies * seen["weights"]
     assert seen["peak"] < peak * seen["weights"] + (32 << 20)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_weights_laid_out_for_a_cpu_are_the_same_weights(tied: bool) -> None:
+    model = make_model(380, "qwen2", tie_word_embeddings=tied)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with torch.inference_mode():
+        logits = model(ids).logits
+        lay_out(model)
+        torch.testing.assert_close(model(ids).logits, logits)
+    assert model.lm_head.weight.stride() == (1, 380)
+    assert model.model.layers[0].mlp.down_proj.weight.is_contiguous()
+    assert (model.lm_head.weight is model.model.embed_tokens.weight) == tied
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
 def test_converted_weights_are_those_of_the_files(sharded: Path) -> None:

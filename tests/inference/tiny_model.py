@@ -69,8 +69,7 @@ def make_model(vocabulary: int, kind: str = "qwen3", window: int = 512, **more: 
         bos_token_id=None,
         pad_token_id=0,
         initializer_range=0.4,
-        tie_word_embeddings=False,
-        **more,
+        **{"tie_word_embeddings": False, **more},
     )
     auto: Any = AutoModelForCausalLM
     return auto.from_config(config, attn_implementation="sdpa").float().eval()
