@@ -54,7 +54,8 @@ def read_outbox(body: str) -> Outgoing:
 
 def _write(kind: str, value: Incoming | Cancel | Outgoing) -> str:
     text = json.dumps({"v": VERSION, "kind": kind, **asdict(value)}, ensure_ascii=False, separators=(",", ":"))
-    return text.encode(errors="replace").decode()
+    # The last two characters of the plane are sound Unicode, but SQS takes them escaped only.
+    return text.encode(errors="replace").decode().replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
 
 
 def _read(body: str) -> tuple[Any, dict[str, Any]]:

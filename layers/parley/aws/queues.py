@@ -7,6 +7,7 @@ doing.
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING, Any
 
 from parley.domain.message import Cancel, Incoming, conversation_key
@@ -14,6 +15,10 @@ from parley.envelopes import write_inbox, write_outbox
 
 if TYPE_CHECKING:
     from parley.domain.turn import Outgoing
+
+
+_UNSENDABLE = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that SQS takes in no body and no attribute."""
 
 
 class SqsInbox:
@@ -43,7 +48,8 @@ class SqsOutbox:
 
     def bury(self, outgoing: Outgoing, reason: str, attempt: int) -> None:
         """Send the same record to the dead-letter queue, with the reason as an attribute."""
-        attributes = {"reason": {"DataType": "String", "StringValue": reason[:1000] or "unknown"}}
+        shown = _UNSENDABLE.sub("\ufffd", reason[:1000]) or "unknown"  # it may quote what a platform answered
+        attributes = {"reason": {"DataType": "String", "StringValue": shown}}
         body = write_outbox(outgoing)
         name = f"{outgoing.name} {attempt}"
         _send(self._client, self._dead_letters_url, body, outgoing.conversation, name, attributes)

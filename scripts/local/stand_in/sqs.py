@@ -23,6 +23,8 @@ MOST_AT_ONCE = 10
 NAME = re.compile(r"[!-~]{1,128}")
 """A group's or deduplication id: printable ASCII, no space."""
 
+UNSENDABLE = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
 
 class Refused(Exception):
     """A request that SQS would refuse; the text says why."""
@@ -203,12 +205,18 @@ class Sqs:
         MessageDeduplicationId: str = "",
         MessageAttributes: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """As boto3's. Raises Refused for an empty body or one over 1 MiB, and for a FIFO message without good ids."""
+        """As boto3's. Raises Refused for an empty body or one over 1 MiB, and for a FIFO message without good ids.
+
+        And for characters that SQS documents as not allowed, in the body or in an attribute.
+        """
         queue = self._queues[QueueUrl]
         if not 1 <= len(MessageBody.encode()) <= MOST_BYTES:
             raise Refused(f"a message of 1 to {MOST_BYTES} bytes is taken")
         if queue.fifo and not (NAME.fullmatch(MessageGroupId) and NAME.fullmatch(MessageDeduplicationId)):
             raise Refused("a FIFO message needs a group and a deduplication id of 1 to 128 printable characters")
+        texts = [MessageBody, *(a["StringValue"] for a in (MessageAttributes or {}).values() if "StringValue" in a)]
+        if any(UNSENDABLE.search(text) for text in texts):
+            raise Refused("InvalidMessageContents: a character outside of the allowed set")
         with self._changed:
             id = queue.send(MessageBody, MessageGroupId, MessageDeduplicationId, MessageAttributes or {})
             self._changed.notify_all()
