@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from parley.domain.message import Cancel, Incoming, Said
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from parley.domain.turn import Outgoing
 
 VERSION = 1
+MOST = 10**10
+"""Numbers stay below: sort keys have ten digits, and so have epoch seconds."""
 
 T = TypeVar("T")
 
@@ -28,13 +30,13 @@ def write_inbox(record: Incoming | Cancel) -> str:
 
 def read_inbox(body: str) -> Incoming | Cancel:
     """What `write_inbox` wrote. Raises UnreadableRecord."""
-    kind, fields = _read(body)
+    kind, given = _read(body)
     if kind == "cancel":
-        return _build(lambda: Cancel(**fields))
+        return _build(lambda: Cancel(**given))
     if kind != "message":
-        raise UnreadableRecord(f"an inbox record of kind {kind!r}: known are 'message' and 'cancel'")
-    preface = fields.pop("preface", ())
-    return _build(lambda: Incoming(**fields, preface=tuple(Said(**entry) for entry in preface)))
+        raise UnreadableRecord("an inbox record of another kind: known are 'message' and 'cancel'")
+    preface = given.pop("preface", ())
+    return _build(lambda: Incoming(**given, preface=tuple(Said(**entry) for entry in preface)))
 
 
 def write_outbox(outgoing: Outgoing) -> str:
@@ -46,10 +48,10 @@ def read_outbox(body: str) -> Outgoing:
     """What `write_outbox` wrote. Raises UnreadableRecord."""
     from parley.domain.turn import Outgoing  # receive writes inbox records only, and does without turns at its start
 
-    kind, fields = _read(body)
+    kind, given = _read(body)
     if kind != "outgoing":
-        raise UnreadableRecord(f"an outbox record of kind {kind!r}: known is 'outgoing'")
-    return _build(lambda: Outgoing(**fields))
+        raise UnreadableRecord("an outbox record of another kind: known is 'outgoing'")
+    return _build(lambda: Outgoing(**given))
 
 
 def _write(kind: str, value: Incoming | Cancel | Outgoing) -> str:
@@ -60,16 +62,53 @@ def _write(kind: str, value: Incoming | Cancel | Outgoing) -> str:
 
 def _read(body: str) -> tuple[Any, dict[str, Any]]:
     try:
-        fields = json.loads(body)
+        given = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise UnreadableRecord(f"a queue record that is no JSON: {error}") from None
-    if not isinstance(fields, dict) or fields.pop("v", None) != VERSION:
+    if not isinstance(given, dict) or given.pop("v", None) != VERSION:
         raise UnreadableRecord(f"a queue record of another version than {VERSION}")
-    return fields.pop("kind", None), fields
+    return given.pop("kind", None), given
 
 
 def _build(make: Callable[[], T]) -> T:
+    """The record, each field of the kind that its class says: another, once stored, would spoil every later prompt."""
     try:
-        return make()
+        record = make()
     except TypeError as error:
         raise UnreadableRecord(f"a queue record with other fields than expected: {error}") from None
+    for field in fields(record):  # type: ignore[arg-type]
+        if not _IS[str(field.type)](getattr(record, field.name)):
+            raise UnreadableRecord(f"a queue record whose {field.name} is no {field.type}")
+    return record
+
+
+def _is_text(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and bool(value.encode() or True)
+    except UnicodeEncodeError:  # half a surrogate pair, which neither table nor queue takes
+        return False
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < MOST
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_text, (*value.keys(), *value.values())))
+
+
+_IS: dict[str, Callable[[Any], bool]] = {
+    "str": _is_text,
+    "str | None": lambda value: value is None or _is_text(value),
+    "float": _is_number,
+    "int": _is_count,
+    "int | None": lambda value: value is None or _is_count(value),
+    "Mapping[str, str]": _is_texts,
+    "Mapping[str, Any]": lambda value: isinstance(value, dict),
+    "tuple[Said, ...]": lambda value: all(_is_text(said.role) and _is_text(said.text) for said in value),
+}
+"""For each type that a record's class names, whether a value from JSON is one."""

@@ -41,7 +41,7 @@ class CountingTelemetry(PowertoolsTelemetry):
 
 
 class Calls:
-    """The client `sagemaker-runtime`: keeps what it was asked."""
+    """The clients `sagemaker-runtime` and `sagemaker`: keep what they were asked; the model is asleep."""
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
@@ -51,6 +51,9 @@ class Calls:
         assert len(request["CustomAttributes"]) <= 1024
         self.asked.append(request)
         return {}
+
+    def describe_endpoint(self, **_: Any) -> dict[str, Any]:
+        return {"ProductionVariants": [{"CurrentInstanceCount": 0}]}
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,13 @@ class Front:
         """Anything at all into a queue."""
         name = str(time.perf_counter_ns())
         self.parts.sqs.send_message(QueueUrl=queue, MessageBody=body, MessageGroupId=group, MessageDeduplicationId=name)
+
+    def request(self, call: Mapping[str, Any]) -> dict[str, Any]:
+        """What the model is asked, sent along or laid into the bucket."""
+        place = call.get("InputLocation", "").removeprefix("s3://bucket/")
+        body = call.get("Body") or self.parts.bucket.get_object(Bucket="bucket", Key=place)["Body"].read()
+        asked: dict[str, Any] = json.loads(body)
+        return asked
 
     def finish(self, call: Mapping[str, Any], payload: bytes) -> None:
         """The model's answer to one of `calls.asked` reaches the replies queue."""
