@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from parley.backends.completion import read_completion
+from parley.backends.completion import clean, read_completion
 from parley.domain.turn import Ask, ModelReply
 from parley.errors import UnreadableRecord
 
@@ -80,7 +80,7 @@ class SagemakerAsync:
         fields = _read_notification(notification)
         ask = _read_attributes(fields)
         if fields.get("invocationStatus") != "Completed":
-            reason = str(fields.get("failureReason") or fields.get("invocationStatus") or "unknown")[:300]
+            reason = clean(str(fields.get("failureReason") or fields.get("invocationStatus") or "unknown"))[:300]
             return ask, ModelReply(error=reason, permanent=bool(_CLIENT_ERROR.search(reason)))
         response = _member(fields, "responseParameters")
         content = _member(fields, "responseBody").get("content")
@@ -133,9 +133,16 @@ def _write_attributes(ask: Ask) -> str:
 def _read_attributes(fields: Mapping[str, Any]) -> Ask:
     try:
         read = json.loads(_member(fields, "requestParameters")["customAttributes"])
-        return Ask(str(read["c"]), int(read["t"]), int(read["s"]), int(read["a"]), str(read["x"]))
-    except (ValueError, LookupError, TypeError, RecursionError):
-        raise UnreadableRecord("a notification without the attributes of one of our calls") from None
+        conversation, trace = read["c"], read["x"]
+        numbers = [read[name] for name in ("t", "s", "a")]
+        ours = clean(conversation) == conversation and clean(trace) == trace
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        ours = False
+    # type(), because true is an int; ten digits, because sort keys have no more.
+    if not ours or not all(type(number) is int and 0 < number < 10**10 for number in numbers):
+        raise UnreadableRecord("a notification without the attributes of one of our calls")
+    turn, step, attempt = numbers
+    return Ask(conversation, turn, step, attempt, trace)
 
 
 def _read_notification(text: str) -> Mapping[str, Any]:
