@@ -53,7 +53,7 @@ def check(front: Front, path: str, body: bytes) -> int:
 
 @pytest.mark.parametrize("path", ASKED)
 def test_a_body_of_any_kind_is_refused_by_its_field_or_carried_through(front: Front, path: str) -> None:
-    @bounded(200)
+    @bounded(100)
     @given(hostile(plain(path)) | hostile(ASKED[path]))
     def whatever(body: bytes) -> None:
         check(front, path, body)
@@ -65,7 +65,7 @@ def test_a_body_of_any_kind_is_refused_by_its_field_or_carried_through(front: Fr
 def test_one_field_of_any_kind_is_refused_by_its_name(front: Front, path: str) -> None:
     odd = ANYTHING | st.sampled_from([1e-320, 5e-324, -0.0, 1e308, 2**63, 10**400, "x" * 40_000, "\x00", {"": ""}])
 
-    @bounded(200)
+    @bounded(100)
     @given(st.sampled_from(sorted(plain(path))), odd)
     def whatever(field: str, value: Any) -> None:
         body = json.dumps({**plain(path), field: value}).encode()
@@ -102,7 +102,7 @@ IDS = TEXTS.map(lambda text: quote(text.encode(errors="replace"), safe="") or "x
 )
 
 
-@bounded(150)
+@bounded(80)
 @given(st.sampled_from(ROUTES), IDS, LATIN | LATIN.map(lambda text: f"Bearer {text}"), hostile(RESPONSE))
 def test_without_a_key_nothing_happens(front: Front, route: tuple[str, str], id: str, key: str, body: bytes) -> None:
     answer = front.ask(route[0], route[1].replace("{}", id), {"Authorization": key}, body)
@@ -111,7 +111,7 @@ def test_without_a_key_nothing_happens(front: Front, route: tuple[str, str], id:
     assert front.waiting() == 0
 
 
-@bounded(100)
+@bounded(50)
 @given(st.sampled_from([route for route in ROUTES if "{}" in route[1]]), IDS)
 def test_an_id_of_any_kind_is_not_found(front: Front, route: tuple[str, str], id: str) -> None:
     answer = front.ask(route[0], route[1].replace("{}", id), KEY)

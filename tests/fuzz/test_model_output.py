@@ -53,13 +53,13 @@ def ends_soundly(front: Front, payload: bytes) -> None:
     talk.goes_on()
 
 
-@bounded(200)
+@bounded(80)
 @given(hostile(ANSWER) | st.integers(0, len(json.dumps(ANSWER))).map(lambda end: json.dumps(ANSWER).encode()[:end]))
 def test_output_of_any_kind_ends_soundly(front: Front, payload: bytes) -> None:
     ends_soundly(front, payload)
 
 
-@bounded(200)
+@bounded(80)
 @given(spoilt())
 def test_a_member_of_any_kind_ends_soundly(front: Front, payload: bytes) -> None:
     ends_soundly(front, payload)

@@ -62,7 +62,7 @@ def spoilt(draw: st.DrawFn, good: dict[str, Any]) -> str:
     return json.dumps(good)
 
 
-@bounded(300)
+@bounded(100)
 @given(st.data())
 def test_a_notification_harms_no_conversation(front: Front, data: st.DataObject) -> None:
     talk = Talk(front)
@@ -83,7 +83,7 @@ class EveryPlace:
         return {"Body": io.BytesIO(json.dumps(ANSWER).encode())}
 
 
-@bounded(300)
+@bounded(100)
 @given(spoilt(GOOD))
 def test_a_notification_is_read_or_unreadable(text: str) -> None:
     """No other error, so that the log names what is wrong; and what is read can be looked up and stored."""

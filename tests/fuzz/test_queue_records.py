@@ -46,7 +46,7 @@ def of(body: str, talk: Talk) -> str:
     return body.replace('"conversation": "c"', f'"conversation": "{talk.id}"')
 
 
-@bounded(200)
+@bounded(100)
 @given(records(INCOMING) | records(CANCEL))
 def test_a_record_in_the_inbox_harms_no_conversation(front: Front, body: str) -> None:
     talk = Talk(front)
@@ -57,7 +57,7 @@ def test_a_record_in_the_inbox_harms_no_conversation(front: Front, body: str) ->
     talk.goes_on()
 
 
-@bounded(100)
+@bounded(50)
 @given(records(OUTGOING))
 def test_a_record_in_the_outbox_harms_no_conversation(front: Front, body: str) -> None:
     talk = Talk(front)

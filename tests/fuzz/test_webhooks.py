@@ -42,7 +42,7 @@ def telegram(body: bytes, headers: Mapping[str, str]) -> WebhookRequest:
     return WebhookRequest("POST", {**headers, **telegram_request(body).headers}, {}, body)
 
 
-@bounded(150)
+@bounded(100)
 @given(PLACES, st.sampled_from(["POST", "GET"]), HEADERS, hostile(SLACK) | hostile(TELEGRAM))
 def test_nobody_without_the_secret_stores_anything(
     front: Front, place: str, method: str, headers: dict[str, str], body: bytes
@@ -61,7 +61,7 @@ PLATFORMS: Any = st.one_of(
 )
 
 
-@bounded(300)
+@bounded(150)
 @given(PLATFORMS, HEADERS)
 def test_what_a_platform_signs_is_a_message_or_refused_with_the_reason(
     front: Front, platform: tuple[str, bytes, Any], headers: dict[str, str]
