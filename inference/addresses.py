@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 CHUNK = 1 << 16
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 """Addresses that a gateway translates to IPv4: the private ones among them look global."""
+SET_APART = [ipaddress.ip_network(text) for text in ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20")]
+"""IANA's special purposes that `ipaddress` takes for the open internet: protocols, 6to4's relays, documentation."""
 
 
 class Unreachable(Exception):
@@ -31,6 +33,8 @@ def is_public(address: str) -> bool:
     if isinstance(found, ipaddress.IPv6Address) and (
         found.ipv4_mapped or found.sixtofour or found.teredo or found in NAT64 or found.is_site_local
     ):
+        return False
+    if any(found.version == network.version and found in network for network in SET_APART):
         return False
     return found.is_global and not found.is_multicast and not found.is_reserved
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -44,6 +45,16 @@ from addresses import Fetcher, Unreachable, is_public
         "2002:a9fe:a9fe::1",
         "2001:0:1234::1",
         "2001:db8::1",
+        "192.0.0.8",
+        "192.88.99.1",
+        "198.18.0.1",
+        "3fff::1",
+        "5f00::1",
+        "::127.0.0.1",
+        "::ffff:0:127.0.0.1",
+        "64:ff9b:1::7f00:1",
+        "::ffff:93.184.216.34",
+        "2002:5db8:d822::1",
     ],
 )
 def test_what_is_not_the_open_internet_is_refused(address: str) -> None:
@@ -76,6 +87,32 @@ def reader(**more: Any) -> Fetcher:
         ("https://[::ffff:127.0.0.1]/a.png", "not a public one"),
         ("https://localhost/a.png", "not a public one"),
         ("https://exa mple.com/\r\nHost: x", "could not be read"),
+        ("s3://bucket/key", "only https"),
+        ("HTTPS://127.0.0.1/", "not a public one"),
+        ("https://127.1/", "not a public one"),
+        ("https://0/", "not a public one"),
+        ("https://0177.0.0.1/", "not a public one"),
+        ("https://017700000001/", "not a public one"),
+        ("https://0x7f.0.0.1/", "not a public one"),
+        ("https://0x7f000001/", "not a public one"),
+        ("https://169.254.169.254/latest/meta-data/", "not a public one"),
+        ("https://127。0。0。1/", "not a public one"),
+        ("https://①②⑦.⓪.⓪.①/", "not a public one"),
+        ("https://%31%32%37.0.0.1/", "could not be read"),
+        ("https://[::]/", "not a public one"),
+        ("https://[64:ff9b::7f00:1]/", "not a public one"),
+        ("https://[2002:7f00:1::]/", "not a public one"),
+        ("https://[::ffff:7f00:1]:443/", "not a public one"),
+        ("https://[fd00:ec2::254]/", "not a public one"),
+        ("https://example.com@127.0.0.1/", "no user name"),
+        ("https://@127.0.0.1/", "no user name"),
+        ("https://127.0.0.1\\@example.com/", "no user name"),
+        ("https://127.0.0.1#@example.com/", "not a public one"),
+        ("https://127.0.0.1?@example.com/", "not a public one"),
+        ("https://127.0.0.1:443:80/", "could not be read"),
+        (" https://127.0.0.1/", "not a public one"),
+        ("https:/127.0.0.1/", "a host"),
+        ("https:127.0.0.1", "a host"),
     ],
 )
 def test_what_may_not_be_read_says_why(url: str, says: str) -> None:
@@ -89,6 +126,27 @@ def test_one_private_address_among_public_ones_is_enough_to_refuse() -> None:
         found.read("https://example.com/a.png")
     with pytest.raises(Unreachable, match="not a public one"):
         reader(resolve=lambda host, port: []).read("https://example.com/a.png")
+
+
+@pytest.mark.parametrize("host", ["localhost.", "127.0.0.1.", "internal.example.", "metadata"])
+def test_a_name_is_judged_by_where_it_leads_however_it_is_written(host: str) -> None:
+    with pytest.raises(Unreachable, match="not a public one"):
+        reader(resolve=lambda host, port: ["127.0.0.1"]).read(f"https://{host}/a.png")
+
+
+def test_a_name_that_leads_elsewhere_the_next_time_gains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([["93.184.216.34"], ["169.254.169.254"], ["169.254.169.254"]])
+    reached: list[object] = []
+
+    def connect(address: object, *_: object, **__: object) -> socket.socket:
+        reached.append(address)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("a name was resolved a second time"))
+    with pytest.raises(Unreachable, match="ConnectionRefusedError"):
+        reader(resolve=lambda host, port: next(answers)).read("https://rebinding.example/a.png")
+    assert reached == [("93.184.216.34", 443)]
 
 
 class Site(BaseHTTPRequestHandler):
