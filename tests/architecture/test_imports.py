@@ -87,6 +87,27 @@ def test_nothing_imports_inference() -> None:
             assert not any(within(name, {"inference"}) for name in imports(path)), path
 
 
+CONNECTS = {"socket", "http.client", "urllib.request", "urllib3", "ssl", "ftplib", "smtplib"}
+"""What can open a connection to an address, beside boto3, whose addresses are AWS's."""
+
+
+@pytest.mark.parametrize(
+    ("folder", "doors"),
+    [("layers", {"channels/http.py"}), ("chalice-app", set()), ("inference", {"inference/addresses.py"})],
+)
+def test_an_address_is_reached_through_one_door(folder: str, doors: set[str]) -> None:
+    found = {
+        f"{path.parent.name}/{path.name}"
+        for path in (ROOT / folder).rglob("*.py")
+        if any(within(name, CONNECTS) for name in imports(path))
+    }
+    assert found - LISTENERS == doors
+
+
+LISTENERS = {"inference/serve.py"}
+"""Opens a socket to listen on."""
+
+
 def test_only_the_wiring_reads_the_settings() -> None:
     readers = [
         path.name
