@@ -25,6 +25,7 @@ def test_a_message_reaches_slack_as_slack_sdk_would_send_it(slack: Slack, slack_
         text="*hi* &lt;!channel&gt;",
         mrkdwn=True,
         unfurl_links=False,
+        unfurl_media=False,
     )
     ours, theirs = slack_api.calls
     assert ours.body == theirs.body
@@ -32,6 +33,14 @@ def test_a_message_reaches_slack_as_slack_sdk_would_send_it(slack: Slack, slack_
     for name in ("authorization", "content-type"):
         assert ours.headers[name].replace(" ", "").lower() == theirs.headers[name].replace(" ", "").lower()
     assert ts == "1700000000.000000"
+
+
+def test_slack_reads_no_names_out_of_a_text_and_fetches_no_address_in_it(slack: Slack, slack_api: SlackApi) -> None:
+    slack.send(THREAD, "@channel @alice ![](https://example.org/p.png?said=a-secret)")
+    body = slack_api.calls[0].body
+    assert "link_names" not in body
+    assert "parse" not in body
+    assert (body["unfurl_links"], body["unfurl_media"]) == (False, False)
 
 
 def test_a_direct_message_carries_no_thread(slack: Slack, slack_api: SlackApi) -> None:

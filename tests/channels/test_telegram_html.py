@@ -38,6 +38,30 @@ def test_markdown_becomes_html(markdown: str, html: str) -> None:
     assert to_html(markdown).html == html
 
 
+SPACE = "\u200b"  # of no width: Telegram sees no name behind it
+
+
+@pytest.mark.parametrize(
+    ("markdown", "html"),
+    [
+        ("ask @alice_b", f"ask @{SPACE}alice_b"),
+        ("@everyone, (@alice)", f"@{SPACE}everyone, (@{SPACE}alice)"),
+        ("**@alice**", f"<b>@{SPACE}alice</b>"),
+        ("[@alice](https://x.y)", f'<a href="https://x.y">@{SPACE}alice</a>'),
+        ("问@alice一下", f"问@{SPACE}alice一下"),
+        ("mail a@b.example", "mail a@b.example"),
+        ("@**alice**", f"@{SPACE}<b>alice</b>"),
+        ("@a*lic*e", f"@{SPACE}a<i>lic</i>e"),
+        ("`@property` 3 @ 4", "<code>@property</code> 3 @ 4"),
+        ("```\n@property\n```", "<pre>@property</pre>"),
+    ],
+)
+def test_a_model_cannot_ping(markdown: str, html: str) -> None:
+    assert to_html(markdown).html == html
+    if "`" not in markdown:
+        assert ("@" + SPACE in to_plain(markdown)) == ("@" + SPACE in html)
+
+
 @settings(deadline=None)
 @given(text=st.lists(MARKDOWN_SCRAPS, max_size=40).map("".join))
 def test_telegram_can_parse_whatever_is_written_and_sees_what_we_count(text: str) -> None:

@@ -37,6 +37,7 @@ def test_a_message_goes_out_as_html_and_comes_back_with_its_id(telegram: Telegra
         "message_thread_id": 7,
         "text": "<b>a</b> &lt; b",
         "parse_mode": "HTML",
+        "link_preview_options": {"is_disabled": True},
     }
 
 
@@ -69,7 +70,9 @@ def test_telegram_takes_whatever_a_model_writes(shared_api: TelegramApi, text: s
 def test_markup_that_telegram_does_not_take_is_sent_again_plain(telegram: Telegram, telegram_api: TelegramApi) -> None:
     telegram_api.script(CANNOT_PARSE)
     assert telegram.send(CHAT, "**a** <x>")
-    assert telegram_api.calls[1].body == {"chat_id": -1001234567890, "text": "**a** <x>"}
+    assert telegram_api.calls[1].body == {
+        "chat_id": -1001234567890, "text": "**a** <x>", "link_preview_options": {"is_disabled": True},
+    }  # fmt: skip
 
 
 def test_what_is_too_long_with_its_marks_is_sent_plain_without_them(
@@ -103,7 +106,9 @@ def test_several_things_are_put_right_one_after_another(telegram: Telegram, tele
         CANNOT_PARSE,
     )
     assert telegram.send(TOPIC, "hi")
-    assert telegram_api.calls[3].body == {"chat_id": -100777, "text": "hi"}
+    assert telegram_api.calls[3].body == {
+        "chat_id": -100777, "text": "hi", "link_preview_options": {"is_disabled": True},
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,9 @@ class Slack:
         channel = reply_to.get("channel", "")
         if not channel or not self._bot_token:
             raise ChannelRefused(f"Slack: no {'bot_token' if channel else 'channel to answer in'}; nothing was sent")
-        message = {"channel": channel, "text": to_mrkdwn(piece), "mrkdwn": True, "unfurl_links": False}
+        message = {"channel": channel, "text": to_mrkdwn(piece), "mrkdwn": True}
+        # A preview is fetched: an address that a model was talked into could carry what was said to its owner.
+        message |= {"unfurl_links": False, "unfurl_media": False}
         if reply_to.get("thread_ts"):
             message["thread_ts"] = reply_to["thread_ts"]
         authorization = {"Authorization": f"Bearer {self._bot_token}"}

@@ -145,6 +145,8 @@ def _message(reply_to: Mapping[str, str], piece: str) -> dict[str, Any]:
         message: dict[str, Any] = {"chat_id": chat, **({"message_thread_id": int(topic)} if topic else {})}
     except (KeyError, ValueError):
         raise ChannelRefused("Telegram: no chat_id to answer in; nothing was sent") from None
+    # A preview is fetched: an address that a model was talked into could carry what was said to its owner.
+    message["link_preview_options"] = {"is_disabled": True}
     return {**message, "text": to_html(piece).html, "parse_mode": "HTML"}
 
 

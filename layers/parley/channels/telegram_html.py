@@ -5,6 +5,7 @@ Of HTML it has b, i, s, a, code, pre and blockquote; pre and code hold nothing e
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
@@ -17,6 +18,8 @@ from parley.channels.spans import Close, CodeSpan, Link, Mark, Span, Text, plain
 _TAGS: dict[Mark, str] = {"bold": "b", "italic": "i", "strike": "s"}
 # A link to tg://user would mention, and so ping, a person; other schemes Telegram drops.
 _ADDRESSES = ("https://", "http://")
+# In a group `@name` rings that person's phone, in plain text too, and where a mark stands within it.
+_NAME = re.compile(r"(?<![A-Za-z0-9_])@(?=[A-Za-z0-9_*~]|$)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ def pieces(text: str) -> list[str]:
 
 def to_plain(source: str) -> str:
     """The text for a message without markup: the Markdown as it is, or where that is too long what HTML would show."""
-    text = well_formed(source)
+    text = _without_pings(well_formed(source))
     return text if utf16_units(text) <= LONGEST_MESSAGE else to_html(text).visible
 
 
@@ -63,6 +66,11 @@ def escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def _without_pings(text: str) -> str:
+    """The text, with a space of no width behind each @ that begins a name."""
+    return _NAME.sub("@\u200b", text)
+
+
 def _is_quoted(block: Block) -> bool:
     return isinstance(block, Lines) and block.quoted
 
@@ -74,7 +82,7 @@ def _write(group: Iterable[Block], writer: _Writer) -> None:
         if isinstance(block, Code):
             writer.code(block)
         else:
-            writer.text(block.lead)
+            writer.said(block.lead)
             writer.spans(block.content)
 
 
@@ -92,6 +100,9 @@ class _Writer:
         self.html.append(escape(text))
         self.visible.append(text)
 
+    def said(self, text: str) -> None:
+        self.text(_without_pings(text))
+
     def code(self, code: Code) -> None:
         language = f'<code class="language-{code.language}">' if code.language else ""
         self.tag(f"<pre>{language}")
@@ -101,7 +112,7 @@ class _Writer:
     def spans(self, content: Iterable[Span]) -> None:
         for span in content:
             if isinstance(span, Text):
-                self.text(span.text)
+                self.said(span.text)
             elif isinstance(span, CodeSpan):
                 self.tag("<code>")
                 self.text(span.text)
@@ -115,8 +126,8 @@ class _Writer:
         label = plain(link.label)
         if not link.url.startswith(_ADDRESSES):
             bare = label == link.url.removeprefix("mailto:")
-            self.text(label if bare else f"{label} ({link.url})")
+            self.said(label if bare else f"{label} ({link.url})")
             return
         self.tag(f'<a href="{escape(link.url).replace(chr(34), "&quot;")}">')
-        self.text(label)
+        self.said(label)
         self.tag("</a>")
