@@ -20,9 +20,9 @@ RENDER = """async (text) => {
   const nodes = [...box.querySelectorAll('*')];
   const found = {
     tags: nodes.map((node) => node.tagName.toLowerCase()),
-    handlers: nodes.flatMap((node) => node.getAttributeNames()).filter((name) => name.startsWith('on')),
-    addresses: ['href', 'src', 'action', 'style'].flatMap((name) => nodes.map((node) => node.getAttribute(name)))
-      .filter(Boolean),
+    attributes: nodes.flatMap((node) => node.getAttributeNames()),
+    addresses: nodes.map((node) => node.getAttribute('href')).filter(Boolean),
+    namespaces: nodes.filter((node) => node.closest('svg.icon') === null).map((node) => node.namespaceURI),
     text: box.textContent,
     html: box.innerHTML,
   };
@@ -54,12 +54,42 @@ PAYLOADS = [
     '[x](https://ok.example" onclick="window.hit=1)',
     "&lt;script&gt;window.hit=1&lt;/script&gt;",
     "<details ontoggle=window.hit=1 open>",
+    "<math><mtext><table><mglyph><style><img src onerror=window.hit=1></style></mglyph></table></mtext></math>",
+    "<svg><use href='data:image/svg+xml,<svg onload=window.hit=1>'/></svg>",
+    "<svg><animate xlink:href=#x attributeName=href values=javascript:window.hit=1 /><a id=x>x</a></svg>",
+    "<base href='https://evil.example/'><form action='https://evil.example/'><button>x</button></form>",
+    "<meta http-equiv=refresh content='0;url=https://evil.example/'><object data=x></object><embed src=x>",
+    '```"><img/src/onerror=window.hit=1>\ncode\n```',
+    "~~~ javascript:window.hit=1\ncode\n~~~",
+    "[x](java&#115;cript:window.hit=1)",
+    "[x](&#x6A;avascript:window.hit=1)",
+    "[x](javascript\\:window.hit=1)",
+    "[x](\u200bjavascript:window.hit=1)",
+    "[x](data:image/svg+xml;base64,PHN2ZyBvbmxvYWQ9YWxlcnQoMSk+)",
+    "![x](data:image/svg+xml;base64,PHN2ZyBvbmxvYWQ9YWxlcnQoMSk+)",
+    "[x](blob:https://ok.example/1) [x](filesystem:https://ok.example/1) [x](file:///etc/passwd)",
+    "[x](view-source:https://ok.example) [x](about:blank) [x](intent://x#Intent;end) [x](ms-word:x)",
+    '[x](https://ok.example "" onmouseover=window.hit=1 "")',
+    "[<img src=x onerror=window.hit=1>](https://ok.example)",
+    '<https://ok.example/"onmouseover=window.hit=1>',
+    "<mailto:a@ok.example?body=<script>window.hit=1</script>>",
+    "https://ok.example/<script>window.hit=1</script>",
+    "- [ ] <input onfocus=window.hit=1 autofocus>",
+    "> <script>window.hit=1</script>",
+    "# <script>window.hit=1</script>",
+    "{{constructor.constructor('window.hit=1')()}} ${window.hit=1}",
+    "\u202e<script>window.hit=1</script>\u0000<script\u0000>window.hit=1</script>",
 ]
 HARMLESS = {
     "p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "a", "strong", "em", "del", "code", "pre", "blockquote",
     "table", "thead", "tbody", "tr", "th", "td", "hr", "br", "div", "span", "button", "figure", "figcaption", "svg",
-    "path", "input", "use", "header", "rect", "circle", "line", "polyline",
+    "path",
 }  # fmt: skip
+ATTRIBUTES = {
+    "aria-hidden", "aria-label", "class", "d", "dir", "href", "rel", "role", "start", "tabindex", "target", "type",
+    "viewBox",
+}  # fmt: skip
+XHTML = "http://www.w3.org/1999/xhtml"
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +108,9 @@ def render(page: Page, text: str) -> dict[str, Any]:
 
 def assert_harmless(found: dict[str, Any]) -> None:
     assert set(found["tags"]) <= HARMLESS
-    assert found["handlers"] == []
-    assert all(address.startswith(("https://", "http://", "mailto:", "#")) for address in found["addresses"])
+    assert set(found["attributes"]) <= ATTRIBUTES
+    assert set(found["namespaces"]) <= {XHTML}
+    assert all(address.startswith(("https://", "http://", "mailto:")) for address in found["addresses"])
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)

@@ -10,7 +10,8 @@ export class Unlisted {
     this.storage = storage;
     this.entries = new Map();
     for (const key of Object.keys(storage)) {
-      if (key.startsWith(PREFIX)) this.entries.set(key.slice(PREFIX.length), read(storage, key));
+      const kept = key.startsWith(PREFIX) ? read(storage, key) : [];
+      if (kept.length) this.entries.set(key.slice(PREFIX.length), kept);
     }
   }
 
@@ -64,7 +65,8 @@ export class Unlisted {
 
 function read(storage, key) {
   try {
-    return JSON.parse(storage.getItem(key)) ?? [];
+    const kept = JSON.parse(storage.getItem(key));
+    return Array.isArray(kept) ? kept.filter((entry) => typeof entry?.text === 'string') : [];
   } catch {
     return []; // not ours, or cut off: there is no message to save in it
   }
