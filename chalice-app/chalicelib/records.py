@@ -20,6 +20,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from chalicelib.tracing import tracing
 from chalicelib.wiring import wiring
 from parley.errors import ChannelBusy
+from parley.stages.giving_up import give_up_delivery, give_up_message, give_up_result
 from parley.stages.inbox_to_model import think
 from parley.stages.model_to_outbox import reply
 from parley.stages.outbox_to_channel import deliver
@@ -33,16 +34,27 @@ SWEEP_SECONDS = 60.0
 
 def inbox(event: Any) -> Any:
     """think() for each record."""
-    return _each("think", event, True, lambda r: think(r.message_id, r.body, time.time(), wiring()))
+
+    def give_up(record: SQSRecord, error: Exception) -> None:
+        give_up_message(record.message_id, record.body, type(error).__name__, time.time(), wiring())
+
+    return _each("think", event, True, lambda r: think(r.message_id, r.body, time.time(), wiring()), give_up)
 
 
 def replies(event: Any) -> Any:
     """reply() for each record; the queue has no order, so one failure holds up no other record."""
-    return _each("reply", event, False, lambda r: reply(r.message_id, r.body, time.time(), wiring()))
+
+    def give_up(record: SQSRecord, error: Exception) -> None:
+        give_up_result(record.message_id, record.body, type(error).__name__, time.time(), wiring())
+
+    return _each("reply", event, False, lambda r: reply(r.message_id, r.body, time.time(), wiring()), give_up)
 
 
 def outbox(event: Any) -> Any:
-    """deliver() for each record; a channel that asks for patience gets it through the visibility timeout."""
+    """deliver() for each record; a channel that asks for patience gets it through the visibility timeout.
+
+    One that goes on asking has its answer left to the sweep, so that what waits behind it is tried as well.
+    """
 
     def handle(record: SQSRecord) -> None:
         try:
@@ -52,7 +64,13 @@ def outbox(event: Any) -> Any:
             wiring().outbox.delay(record.receipt_handle, busy.retry_after)
             raise
 
-    return _each("deliver", event, True, handle)
+    def give_up(record: SQSRecord, error: Exception) -> None:
+        if not isinstance(error, ChannelBusy):
+            give_up_delivery(record.message_id, record.body, type(error).__name__, time.time(), wiring())
+        elif _tries(record) < wiring().patience.busy:
+            raise error
+
+    return _each("deliver", event, True, handle, give_up)
 
 
 def schedule(event: Any) -> None:
@@ -65,8 +83,14 @@ def schedule(event: Any) -> None:
         tell_waking(time.time(), wiring())
 
 
-def _each(stage: str, event: Any, fifo: bool, handle: Callable[[SQSRecord], None]) -> Any:
-    """The ids of the records that failed, as Lambda expects them."""
+def _each(
+    stage: str,
+    event: Any,
+    fifo: bool,
+    handle: Callable[[SQSRecord], None],
+    give_up: Callable[[SQSRecord, Exception], None],
+) -> Any:
+    """The ids of the records that failed and come again, as Lambda expects them; at its last try one is given up."""
     telemetry = wiring().telemetry
 
     def handle_and_tell(record: SQSRecord) -> None:
@@ -75,7 +99,11 @@ def _each(stage: str, event: Any, fifo: bool, handle: Callable[[SQSRecord], None
         except Exception as error:
             telemetry.count("RecordsFailed")
             telemetry.failure("record failed", error)
-            raise
+            if _tries(record) < wiring().patience.records:
+                raise
+            give_up(record, error)
+            telemetry.count("RecordsGivenUp")
+            telemetry.warn("record given up", tries=_tries(record), reason=type(error).__name__)
 
     # What fails is told by `failure`; the processor's own logger would add the exception's text.
     processor = SqsFifoPartialProcessor(skip_group_on_error=True) if fifo else BatchProcessor(EventType.SQS)
@@ -84,3 +112,8 @@ def _each(stage: str, event: Any, fifo: bool, handle: Callable[[SQSRecord], None
         return process_partial_response(
             event=event.to_dict(), record_handler=handle_and_tell, processor=processor, context=event.context
         )
+
+
+def _tries(record: SQSRecord) -> int:
+    """How often the record was received, this time included. In a group, what waits behind a failure counts along."""
+    return int(record.attributes.approximate_receive_count)

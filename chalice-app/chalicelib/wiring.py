@@ -76,7 +76,7 @@ class Wiring:
         """The way in."""
         from parley.aws.queues import SqsInbox
 
-        return SqsInbox(client("sqs"), self.settings.inbox_url)
+        return SqsInbox(client("sqs"), self.settings.inbox_url, self.settings.inbox_dead_letters_url)
 
     @cached_property
     def outbox(self) -> Outbox:

@@ -14,7 +14,7 @@ from parley.domain.message import Cancel, Incoming, Said
 from parley.errors import UnreadableRecord
 
 if TYPE_CHECKING:
-    from parley.domain.turn import Outgoing
+    from parley.domain.turn import FailedTurn, Outgoing
 
 VERSION = 1
 MOST = 10**10
@@ -39,6 +39,19 @@ def read_inbox(body: str) -> Incoming | Cancel:
     return _build(lambda: Incoming(**given, preface=tuple(Said(**entry) for entry in preface)))
 
 
+def write_failed(failed: FailedTurn) -> str:
+    """The dead letter of a turn that failed for good."""
+    return _write("failed", failed)
+
+
+def read_failed(body: str) -> FailedTurn | None:
+    """What `write_failed` wrote; None for a record of another kind. Raises UnreadableRecord."""
+    from parley.domain.turn import FailedTurn
+
+    kind, fields = _read(body)
+    return _build(lambda: FailedTurn(**fields)) if kind == "failed" else None
+
+
 def write_outbox(outgoing: Outgoing) -> str:
     """The outbox record of what a turn sends out."""
     return _write("outgoing", outgoing)
@@ -54,7 +67,7 @@ def read_outbox(body: str) -> Outgoing:
     return _build(lambda: Outgoing(**given))
 
 
-def _write(kind: str, value: Incoming | Cancel | Outgoing) -> str:
+def _write(kind: str, value: Incoming | Cancel | FailedTurn | Outgoing) -> str:
     text = json.dumps({"v": VERSION, "kind": kind, **asdict(value)}, ensure_ascii=False, separators=(",", ":"))
     # The last two characters of the plane are sound Unicode, but SQS takes them escaped only.
     return text.encode(errors="replace").decode().replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")

@@ -75,6 +75,9 @@ class Inbox(Protocol):
     def put(self, record: Incoming | Cancel) -> None:
         """Queue it; ordered within its conversation. Comes back only when the queue has it."""
 
+    def bury(self, body: str, conversation: str, name: str, reason: str) -> None:
+        """Keep a record in the dead-letter queue, with the reason. `name` is the same for a repeat of it."""
+
 
 class Outbox(Protocol):
     """Messages on their way out to channels."""
@@ -87,6 +90,9 @@ class Outbox(Protocol):
 
         Each `attempt` at its delivery is buried once: one that was replayed, and failed again, is kept again.
         """
+
+    def bury_unreadable(self, body: str, name: str, reason: str) -> None:
+        """Keep a record that is none of ours in the dead-letter queue."""
 
 
 class Conversations(Protocol):

@@ -25,6 +25,7 @@ class Settings:
     table: str
     bucket: str
     inbox_url: str
+    inbox_dead_letters_url: str
     outbox_url: str
     outbox_dead_letters_url: str
     endpoint: str
@@ -61,6 +62,7 @@ class Settings:
             table=_text(environment, "PARLEY_TABLE"),
             bucket=_text(environment, "PARLEY_BUCKET"),
             inbox_url=_text(environment, "PARLEY_INBOX_URL"),
+            inbox_dead_letters_url=_text(environment, "PARLEY_INBOX_DEAD_LETTERS_URL"),
             outbox_url=_text(environment, "PARLEY_OUTBOX_URL"),
             outbox_dead_letters_url=_text(environment, "PARLEY_OUTBOX_DEAD_LETTERS_URL"),
             endpoint=_text(environment, "PARLEY_ENDPOINT"),

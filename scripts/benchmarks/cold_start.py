@@ -25,7 +25,7 @@ ENVIRONMENT = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true", "POWERTOOLS_TRACE_DISABLED": "true",
     **{f"PARLEY_{name}": "x" for name in ("TABLE", "BUCKET", "ENDPOINT", "SECRETS_PATH")},
-    **{f"PARLEY_{name}_URL": "https://x" for name in ("INBOX", "OUTBOX", "OUTBOX_DEAD_LETTERS")},
+    **{f"PARLEY_{name}_URL": "https://x" for name in ("INBOX", "INBOX_DEAD_LETTERS", "OUTBOX", "OUTBOX_DEAD_LETTERS")},
 }  # fmt: skip
 
 

@@ -12,10 +12,15 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from parley.aws.table import Table
+from parley.domain.turn import FailedTurn
+from parley.envelopes import read_failed
+from parley.errors import UnreadableRecord
+from parley.ports import Conversations
 from scripts.deployment.arguments import add_deployment, explain, say
+from scripts.operations.failed_turns import ask_anew
 from scripts.operations.place import QUEUES, Place, Queue, open_place
 
 PROGRAM = "redrive"
@@ -48,6 +53,13 @@ class Letter:
             "conversation": fields.get("conversation"), "turn": fields.get("turn"), "trace": fields.get("trace"),
         }  # fmt: skip
         return told | ({"record": fields or self.body} if whole else {})
+
+    def failed_turn(self) -> FailedTurn | None:
+        """The turn whose failure it tells of; None for any other record."""
+        try:
+            return read_failed(self.body)
+        except UnreadableRecord:
+            return None
 
     def record(self) -> dict[str, Any]:
         """The record's fields; empty when it is no JSON object."""
@@ -97,22 +109,35 @@ def receive_all(client: Any, queue: Queue) -> Iterator[Letter]:
             )  # fmt: skip
 
 
-def replay(place: Place, letter: Letter) -> None:
+class Turns(Conversations, Protocol):
+    """The table, as far as its owner's commands need more than the stages do."""
+
+    def reopen(self, conversation: str, number: int, deadline: float) -> bool:
+        """Owe once more what the channel would not take, until `deadline`; False when the turn ended otherwise."""
+
+
+def replay(letter: Letter, table: Turns, client: Any) -> bool:
     """Send a letter back to its queue, then take it out of the dead-letter queue. Between the two it is in both.
 
-    What a channel would not take had ended its turn: that owes its answer again from now on.
+    `client` is SQS's. False when a turn that failed has nothing left to ask.
     """
-    client = place.client("sqs")
+    turn = letter.failed_turn()
+    sent = ask_anew(turn, table, client, letter.queue.url) if turn is not None else _send_back(letter, table, client)
+    client.delete_message(QueueUrl=letter.queue.dead_letters_url, ReceiptHandle=letter.receipt)
+    return sent
+
+
+def _send_back(letter: Letter, table: Turns, client: Any) -> bool:
+    """Send the same record; what a channel would not take had ended its turn, which owes its answer again from now."""
     order: dict[str, Any] = {}
     if letter.queue.fifo:
         # a name of its own for each replay: the queue may still remember the first one's
         order = {"MessageGroupId": letter.group, "MessageDeduplicationId": f"replay-{letter.id}-{letter.receives}"}
     if letter.queue.name == "outbox":
         outgoing = letter.record()
-        table = Table(place.client("dynamodb"), place.table, time.time)
         table.reopen(str(outgoing.get("conversation")), int(outgoing.get("turn") or 0), time.time() + OWED_SECONDS)
     client.send_message(QueueUrl=letter.queue.url, MessageBody=letter.body, **order)
-    client.delete_message(QueueUrl=letter.queue.dead_letters_url, ReceiptHandle=letter.receipt)
+    return True
 
 
 def give_back(client: Any, letters: Sequence[Letter]) -> None:
@@ -146,10 +171,12 @@ def _replay(place: Place, letters: list[Letter], options: argparse.Namespace) ->
     chosen = list(letters) if options.all else [letter for letter in letters if letter.id == options.id]
     if not chosen and not options.all:
         return _unknown(options.id)
+    client, table = place.client("sqs"), Table(place.client("dynamodb"), place.table, time.time)
     for number, letter in enumerate(chosen, 1):
-        replay(place, letter)
+        sent = replay(letter, table, client)
         letters.remove(letter)
-        say(PROGRAM, f"replayed {number} of {len(chosen)}: {letter.id} to the {letter.queue.name}")
+        went = f"to the {letter.queue.name}" if sent else "had nothing left to ask, and is gone"
+        say(PROGRAM, f"replayed {number} of {len(chosen)}: {letter.id} {went}")
     replayed = [letter.id for letter in chosen]
     print(json.dumps({"replayed": replayed}) if options.json else f"{len(replayed)} replayed")
     return 0

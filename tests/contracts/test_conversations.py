@@ -192,6 +192,20 @@ def test_a_postponed_delivery_has_its_new_deadline_unless_it_ended_meanwhile(tab
         table.postpone(turn, clock.now + 9000)
 
 
+def test_an_answer_that_was_given_up_is_owed_again_once_its_owner_says_so(table: Any, clock: Clock) -> None:
+    accept(table, "e1", clock)
+    answered(table, clock)
+    assert not table.reopen(ID, 1, clock.now + 9), "it is on its way"
+    table.undeliverable(stored_turn(table), "channel_not_found", clock.now)
+    assert table.reopen(ID, 1, clock.now + 9)
+    turn = stored_turn(table)
+    assert (turn.status, turn.deadline, turn.tries, turn.owes_delivery) == (
+        TurnStatus.ANSWERED, clock.now + 9, 1, True,
+    )  # fmt: skip
+    assert not table.reopen(ID, 1, clock.now + 9)
+    assert not table.reopen(ID, 2, clock.now + 9)
+
+
 def test_a_mark_is_forgotten_after_its_time_though_the_item_is_still_there(table: Any, clock: Clock) -> None:
     accept(table, "e1", clock)
     clock.now += 31 * 24 * 3600

@@ -76,12 +76,21 @@ class RecordedSystem:
             return self.gateway.handle(request)
 
     def work(self, function: str, queue: str) -> int:
-        """Hand what is in a queue to its function, as the event source does; how many records were finished."""
+        """Hand what is in a queue to its function, as the event source does; how many records were finished.
+
+        What failed can be received again at once.
+        """
         url = self.deployment.resources[queue].ref
         source = EventSource(_Polled(self.outside, url), getattr(self.app, function), lambda: self._context(function))
         records = source.queue.receive(10)
         with self._as(function):
-            return len(deliver_batch(source, records)) if records else 0
+            done = deliver_batch(source, records) if records else []
+        for record in records[::-1]:
+            if record["MessageId"] not in done:
+                self.outside.client("sqs").change_message_visibility(
+                    QueueUrl=url, ReceiptHandle=record["ReceiptHandle"], VisibilityTimeout=0
+                )
+        return len(done)
 
     def sweep(self) -> None:
         """The schedule's minute."""
@@ -127,6 +136,16 @@ class RecordedSystem:
         if notify:
             replies = self.deployment.resources["Replies"].ref
             self.outside.client("sqs").send_message(QueueUrl=replies, MessageBody=json.dumps(notification))
+
+    def fail(self, reason: str) -> None:
+        """The model gives its newest call up, and SageMaker says so."""
+        asked = self.asked().parameters
+        notification = {
+            "invocationStatus": "Failed", "inferenceId": asked["InferenceId"], "failureReason": reason,
+            "requestParameters": {"customAttributes": asked["CustomAttributes"]},
+        }  # fmt: skip
+        replies = self.deployment.resources["Replies"].ref
+        self.outside.client("sqs").send_message(QueueUrl=replies, MessageBody=json.dumps(notification))
 
     @contextmanager
     def _as(self, function: str) -> Iterator[None]:

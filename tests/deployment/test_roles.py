@@ -16,6 +16,7 @@ import pytest
 from moto import mock_aws
 from moto.iam.access_control import IAMPolicy, PermissionResult
 
+from parley.domain.turn import Patience
 from scripts.local.lambda_context import ACCOUNT
 from tests.channels.platforms import Answer, SlackApi
 from tests.deployment.recorded_system import REGION, Call, RecordedSystem, recorded_system
@@ -90,9 +91,32 @@ def live(system: RecordedSystem, slack: SlackApi) -> None:
         system.answer("yes")
         system.work("reply", "Replies")
     system.work("deliver", "Outbox")
+    poisoned(system)
     overdue(system)
     api_and_page(system)
     used_up(system)
+
+
+def poisoned(system: RecordedSystem) -> None:
+    """What each stage cannot do however often it tries: stored and not asked, not even stored, refused, unsendable."""
+
+    def crash(*_: Any, **__: Any) -> Any:
+        raise ValueError
+
+    for broken in ("prompt.build", "conversation.accept"):
+        say(system, "hello?")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(f"parley.domain.{broken}", crash)
+            for _ in range(Patience().records):
+                system.work("think", "Inbox")
+    say(system, "hello?")
+    system.work("think", "Inbox")
+    system.fail("Received client error (400) from model.")
+    system.work("reply", "Replies")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("parley.channels.slack.Slack.pieces", crash)
+        for _ in range(Patience().records):
+            system.work("deliver", "Outbox")
 
 
 def overdue(system: RecordedSystem) -> None:

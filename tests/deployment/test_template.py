@@ -14,6 +14,7 @@ from botocore.stub import Stubber
 from cfnlint.api import lint
 
 from parley.backends import sagemaker_async
+from parley.domain.turn import Patience
 from scripts.deployment import watching
 from scripts.deployment.package import Package
 from scripts.operations.scaling import OUT_COOLDOWN, Engine, Policy
@@ -113,6 +114,15 @@ def test_what_is_stored_is_encrypted_closed_and_expires(template: Json) -> None:
             assert topic["KmsMasterKeyId"]["Fn::If"][2] == "alias/aws/sns", name
     for name, group in of_type(template, "AWS::Logs::LogGroup").items():
         assert "RetentionInDays" in group, name
+
+
+def test_a_record_is_given_up_by_its_function_before_its_queue_does_so_without_a_word(template: Json) -> None:
+    patience = Patience()
+    tries = {"Inbox": patience.records, "Replies": patience.records, "Outbox": max(patience.records, patience.busy)}
+    for name, most in tries.items():
+        redriven = template["Resources"][name]["Properties"]["RedrivePolicy"]
+        assert redriven["maxReceiveCount"] > most, name
+        assert redriven["deadLetterTargetArn"] == {"Fn::GetAtt": [f"{name}DeadLetters", "Arn"]}
 
 
 def test_the_endpoint_notifies_with_the_answer_and_scales_from_zero(template: Json) -> None:

@@ -22,14 +22,19 @@ def slack() -> Iterator[SlackApi]:
 
 
 @pytest.fixture
-def system(slack: SlackApi, monkeypatch: pytest.MonkeyPatch) -> Iterator[RecordedSystem]:
+def recorded(slack: SlackApi, monkeypatch: pytest.MonkeyPatch) -> Iterator[RecordedSystem]:
     secrets: Mapping[str, str] = {**SECRETS, "SLACK_API_URL": slack.url}
     with mock_aws(), recorded_system(monkeypatch, secrets, PARLEY_WAIT_SECONDS="0") as made:
         yield made
 
 
 @pytest.fixture
-def run(system: RecordedSystem, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+def system(recorded: RecordedSystem) -> RecordedSystem:
+    return recorded
+
+
+@pytest.fixture
+def run(recorded: RecordedSystem, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a command's main over the deployment: (status, standard output, standard error)."""
 
     def call(main: Callable[[list[str]], int], *arguments: Any) -> tuple[int, str, str]:

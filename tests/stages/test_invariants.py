@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from parley.domain.conversation import Status
+from parley.domain.limits import refused_for
 from parley.domain.message import Message
 from parley.domain.turn import Ask, ModelReply, Turn, TurnStatus
+from parley.envelopes import read_failed
 from scripts.local.stand_in.table import Shelf
 from tests.stages.world import QUEUES, VISIBILITY, Died, World
 
@@ -134,7 +136,20 @@ class Histories(RuleBasedStateMachine):
             self._answered(name)
             if name.startswith("slack"):
                 self._delivered_once_in_order(name)
-        assert all(self.world.sqs.size(queue) == 0 for queue in ("inbox-dead.fifo", "replies-dead", "outbox-dead.fifo"))
+        assert all(self.world.sqs.size(queue) == 0 for queue in ("replies-dead", "outbox-dead.fifo"))
+        self._failed_turns_have_a_letter()
+
+    def _failed_turns_have_a_letter(self) -> None:
+        """And nothing else is in the inbox's dead letters. A run that died may have left one of a turn that went on.
+
+        A turn that was refused for its user's limit has none: that was asked for.
+        """
+        letters = [read_failed(record["Body"]) for record in self.world.take_all("inbox-dead.fifo")]
+        assert None not in letters
+        named = {(letter.conversation, letter.turn) for letter in letters if letter is not None}
+        for name in CONVERSATIONS:
+            failed = {t.number for t in self._turns(name) if t.status is TurnStatus.FAILED and not refused_for(t.error)}
+            assert {(name, number) for number in failed} <= named
 
     def _kept_in_order(self, name: str) -> None:
         stored = [m.event for m in self._messages(name) if m.role in ("user", "withdrawn")]

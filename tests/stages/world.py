@@ -188,6 +188,7 @@ class World:
         self.sqs.create("inbox.fifo", VISIBILITY, 50, "inbox-dead.fifo")
         self.sqs.create("outbox.fifo", VISIBILITY, 50, "outbox-dead.fifo")
         self.sqs.create("replies", VISIBILITY, 50, "replies-dead")
+        self.front = SqsInbox(self.sqs, "inbox.fifo", "inbox-dead.fifo")
         self.table = self.allowances = MemoryTable(lambda: self.now, policy)
         self.model = Model(self)
         self.platform = Platform()
@@ -207,7 +208,7 @@ class World:
 
     @cached_property
     def inbox(self) -> Any:
-        return SqsInbox(self.sqs, "inbox.fifo")
+        return Fallible(self, "inbox", self.front)
 
     @cached_property
     def outbox(self) -> Any:
@@ -240,14 +241,14 @@ class World:
             event=event, conversation=conversation, bot="default", user=user, text=text, received=self.now,
             trace=f"trace-{event}", reply_to={"channel": conversation}, **more,
         )  # fmt: skip
-        self.inbox.put(incoming)
+        self.front.put(incoming)
         return incoming
 
     def cancel(
         self, conversation: str = "slack:T1:C1/1.0", *, turn: int | None = None, event: str | None = None
     ) -> None:
         """A user's wish to stop reaches the inbox."""
-        self.inbox.put(Cancel(f"c{len(self.steps)}-{self.now}", conversation, "trace-cancel", turn, event))
+        self.front.put(Cancel(f"c{len(self.steps)}-{self.now}", conversation, "trace-cancel", turn, event))
 
     def pump(self, queue: str, count: int = 1) -> int:
         """Hand up to `count` records to the queue's stage, as the event source does; how many were handled well.
@@ -271,6 +272,15 @@ class World:
             self.sqs.delete_message(QueueUrl=queue, ReceiptHandle=record["ReceiptHandle"])
             handled += 1
         return handled
+
+    def take_all(self, queue: str) -> list[dict[str, Any]]:
+        """Every record of a queue, which then has none."""
+        taken: list[dict[str, Any]] = []
+        while found := self.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []):
+            for record in found:
+                self.sqs.delete_message(QueueUrl=queue, ReceiptHandle=record["ReceiptHandle"])
+            taken += found
+        return taken
 
     def sweep(self) -> None:
         """The schedule's minute."""

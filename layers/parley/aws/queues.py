@@ -22,16 +22,21 @@ _UNSENDABLE = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class SqsInbox:
-    """`Inbox` on one queue."""
+    """`Inbox` on one queue, and its dead-letter queue for what could not be done."""
 
-    def __init__(self, client: Any, url: str) -> None:
+    def __init__(self, client: Any, url: str, dead_letters_url: str) -> None:
         self._client = client
         self._url = url
+        self._dead_letters_url = dead_letters_url
 
     def put(self, record: Incoming | Cancel) -> None:
         """Send it."""
         name = record.event if isinstance(record, Incoming) else f"cancel {record.id}"
         _send(self._client, self._url, write_inbox(record), record.conversation, f"{record.conversation} {name}")
+
+    def bury(self, body: str, conversation: str, name: str, reason: str) -> None:
+        """Send it to the dead-letter queue, with the reason as an attribute."""
+        _bury(self._client, self._dead_letters_url, body, conversation, f"{conversation} {name}", reason)
 
 
 class SqsOutbox:
@@ -48,17 +53,24 @@ class SqsOutbox:
 
     def bury(self, outgoing: Outgoing, reason: str, attempt: int) -> None:
         """Send the same record to the dead-letter queue, with the reason as an attribute."""
-        shown = _UNSENDABLE.sub("\ufffd", reason[:1000]) or "unknown"  # it may quote what a platform answered
-        attributes = {"reason": {"DataType": "String", "StringValue": shown}}
-        body = write_outbox(outgoing)
-        name = f"{outgoing.name} {attempt}"
-        _send(self._client, self._dead_letters_url, body, outgoing.conversation, name, attributes)
+        name, body = f"{outgoing.name} {attempt}", write_outbox(outgoing)
+        _bury(self._client, self._dead_letters_url, body, outgoing.conversation, name, reason)
+
+    def bury_unreadable(self, body: str, name: str, reason: str) -> None:
+        """Send it to the dead-letter queue as it is, in a group of its own."""
+        _bury(self._client, self._dead_letters_url, body, name, name, reason)
 
     def delay(self, receipt: str, seconds: float) -> None:
         """Let a record that is being handled come back after `seconds`, at most SQS's 12 hours."""
         self._client.change_message_visibility(
             QueueUrl=self._url, ReceiptHandle=receipt, VisibilityTimeout=max(0, min(43_200, round(seconds)))
         )
+
+
+def _bury(client: Any, url: str, body: str, conversation: str, name: str, reason: str) -> None:
+    shown = _UNSENDABLE.sub("\ufffd", reason[:1000]) or "unknown"  # it may quote what a platform answered
+    attributes = {"reason": {"DataType": "String", "StringValue": shown}}
+    _send(client, url, body, conversation, name, attributes)
 
 
 def _send(

@@ -15,6 +15,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from parley.backends.completion import clean, read_completion
 from parley.domain.turn import Ask, ModelReply
 from parley.errors import UnreadableRecord
@@ -90,7 +92,12 @@ class SagemakerAsync:
             except (binascii.Error, ValueError):
                 return ask, ModelReply(error="the notification's content is no Base64")
         else:
-            payload = self._fetch(str(response.get("outputLocation", "")))
+            try:
+                payload = self._fetch(str(response.get("outputLocation", "")))
+            except ClientError as error:
+                if not 400 <= error.response["ResponseMetadata"]["HTTPStatusCode"] < 429:
+                    raise  # S3 may do better next time
+                return ask, ModelReply(error=f"the result cannot be fetched: {error.response['Error']['Code']}")
         return ask, replace(read_completion(payload), seconds=_took(fields))
 
     def result(self, ask: Ask) -> ModelReply | None:

@@ -104,6 +104,11 @@ class Change:
     over: Over | None = None
     refusal: Outgoing | None = None
 
+    @property
+    def failed(self) -> bool:
+        """Whether it ends a turn without an answer."""
+        return self.updated is not None and self.updated.status is TurnStatus.FAILED
+
 
 def accept(
     conversation: Conversation | None, incoming: Incoming, record: str, now: float, patience: Patience

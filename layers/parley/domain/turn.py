@@ -37,6 +37,10 @@ class Patience:
     attempts: int = 3
     delivery: float = 900.0
     deliveries: int = 4
+    records: int = 5
+    """How often a queue's record is tried before it is given up; the queues' own limit tells nobody, and is higher."""
+    busy: int = 8
+    """How often a channel may ask for patience before its answer is left to the sweep, which begins delivery anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,19 @@ class Outgoing:
     def name(self) -> str:
         """The message's name, for deduplication: a turn sends one message, in as many pieces as it takes."""
         return f"{conversation_key(self.conversation)}-{self.turn}"
+
+
+@dataclass(frozen=True, slots=True)
+class FailedTurn:
+    """The dead letter of a turn that failed for good: where its messages are, so that they can be asked anew.
+
+    `upto` is the sequence of the newest of them. The text stays in the table alone.
+    """
+
+    conversation: str
+    turn: int
+    upto: int
+    trace: str
 
 
 def is_read_on_demand(conversation: str) -> bool:

@@ -6,9 +6,10 @@ from parley.domain import conversation as rules
 from parley.domain import notices, prompt
 from parley.domain.conversation import Change, Conversation
 from parley.domain.message import Message, channel_of
-from parley.domain.turn import Ask, ModelReply, Patience, TurnStatus
+from parley.domain.turn import Ask, ModelReply, Patience
 from parley.errors import StaleResult
 from parley.ports import Ports, Telemetry
+from parley.stages.burying import bury_turn
 from parley.stages.committing import commit, say
 from parley.stages.inbox_to_model import ask, ask_if_owed
 from parley.stages.owing import owed_delivery
@@ -43,7 +44,10 @@ def take_result(done: Ask, result: ModelReply, record: str, now: float, ports: P
         conversation, newest = ports.conversations.load(done.conversation, prompt.HISTORY_MESSAGES)
         if conversation is None:
             raise StaleResult("there is no such conversation")
-        return decide_on(conversation, done, result, record, now, ports.patience)
+        change = decide_on(conversation, done, result, record, now, ports.patience)
+        if change.failed:
+            bury_turn(conversation, result.error or "", ports)
+        return change
 
     try:
         change = commit(decide, now, ports)
@@ -102,7 +106,6 @@ def _report(change: Change, done: Ask, result: ModelReply, telemetry: Telemetry)
             tokens_in=result.usage.get("prompt_tokens", 0), tokens_out=result.usage.get("completion_tokens", 0),
         )  # fmt: skip
         return
-    failed = change.updated is not None and change.updated.status is TurnStatus.FAILED
     telemetry.count("ModelErrors")
-    telemetry.count("TurnsFailed", int(failed))
-    telemetry.warn("model failed", turn=done.turn, attempt=done.attempt, reason=result.error, given_up=failed)
+    telemetry.count("TurnsFailed", int(change.failed))
+    telemetry.warn("model failed", turn=done.turn, attempt=done.attempt, reason=result.error, given_up=change.failed)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from parley.domain.turn import ModelReply, Turn, TurnStatus
+from parley.domain.turn import Ask, ModelReply, Turn, TurnStatus
 from parley.ports import Ports
+from parley.stages.giving_up import fail_turn
 from parley.stages.model_to_outbox import take_result
 from parley.stages.outbox_to_channel import bury
 from parley.stages.owing import owed_delivery
+
+STUCK_SECONDS = 900.0
+"""A turn that each sweep fails to end, for this long past its deadline, ends without an answer."""
 
 AT_ONCE = 100
 """Most turns of one sweep; the next one, a minute later, takes the rest."""
@@ -50,8 +54,21 @@ def _finish_thinking(turn: Turn, record: str, now: float, ports: Ports) -> None:
     if conversation is None or not conversation.waits_for(turn.number, turn.step):
         return
     owed = conversation.ask()
-    result = ports.backend.result(owed) or ModelReply(error="no result before the deadline")
-    take_result(owed, result, record, now, ports)
+    try:
+        take_result(owed, _result(owed, ports), record, now, ports)
+    except Exception as error:
+        if now < (turn.deadline or 0) + STUCK_SECONDS:
+            raise
+        fail_turn(owed, record, f"it could not be ended: {type(error).__name__}", now, ports)
+
+
+def _result(owed: Ask, ports: Ports) -> ModelReply:
+    """What lies in the bucket, or why it is as good as nothing: another attempt may do better."""
+    try:
+        return ports.backend.result(owed) or ModelReply(error="no result before the deadline")
+    except Exception as error:
+        ports.telemetry.warn("a result cannot be read", turn=owed.turn, reason=type(error).__name__)
+        return ModelReply(error=f"its result cannot be read: {type(error).__name__}")
 
 
 def _send_again(turn: Turn, now: float, ports: Ports) -> None:

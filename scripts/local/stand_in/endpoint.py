@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from scripts.local.endpoint_jobs import Job
 from scripts.local.endpoint_notifications import notification
 from scripts.local.endpoint_requests import DEFAULT_TIMEOUT_SECONDS, InferenceRequest
@@ -34,7 +36,10 @@ class Bucket:
         return {}
 
     def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
-        """As boto3's. Raises KeyError where S3 answers NoSuchKey."""
+        """As boto3's. Raises ClientError where S3 answers NoSuchKey."""
+        if f"{Bucket}/{Key}" not in self._objects:
+            answer = {"Error": {"Code": "NoSuchKey"}, "ResponseMetadata": {"HTTPStatusCode": 404}}
+            raise ClientError(answer, "GetObject")
         return {"Body": io.BytesIO(self._objects[f"{Bucket}/{Key}"])}
 
     def list_objects_v2(self, *, Bucket: str, Prefix: str, MaxKeys: int = 1000) -> dict[str, Any]:

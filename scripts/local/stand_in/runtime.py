@@ -64,11 +64,19 @@ class FixedCallers:
 
 
 class NoGuard:
-    """`Guard` of a deployment without a budget that never slept: what it is asked for then."""
+    """`Guard` of a deployment without a budget, whose one instance never slept: what it is asked for then."""
 
     def closed(self, now: float) -> bool:
         """Never."""
         return False
+
+    def resting(self) -> bool:
+        """Never."""
+        return False
+
+    def instances(self) -> int:
+        """The one."""
+        return 1
 
     def estimate(self) -> float | None:
         """Nobody knows."""
@@ -92,19 +100,20 @@ class StandInWiring:
         allowance: int = 1_000_000,
         wait_seconds: float = 10.0,
         policy: Policy | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self.sqs = Sqs()
+        self.sqs = Sqs(clock)
         for name in ("inbox-dead.fifo", "outbox-dead.fifo", "replies-dead"):
             self.sqs.create(name)
-        self.sqs.create("inbox.fifo", 180, 5, "inbox-dead.fifo")
-        self.sqs.create("outbox.fifo", 360, 8, "outbox-dead.fifo")
-        self.sqs.create("replies", 180, 5, "replies-dead")
+        self.sqs.create("inbox.fifo", 180, 8, "inbox-dead.fifo")
+        self.sqs.create("outbox.fifo", 360, 12, "outbox-dead.fifo")
+        self.sqs.create("replies", 180, 8, "replies-dead")
         self.bucket = Bucket()
         self.endpoint = Endpoint(model, self.bucket, self.sqs, "replies")
-        self.conversations = self.allowances = MemoryTable(policy=policy)
-        self.inbox = SqsInbox(self.sqs, "inbox.fifo")
+        self.conversations = self.allowances = MemoryTable(clock, policy)
+        self.inbox = SqsInbox(self.sqs, "inbox.fifo", "inbox-dead.fifo")
         self.outbox = SqsOutbox(self.sqs, "outbox.fifo", "outbox-dead.fifo")
-        self.backend = SagemakerAsync(self._client, "parley", "bucket", time.time, 1800)
+        self.backend = SagemakerAsync(self._client, "parley", "bucket", clock, 1800)
         profile = {"instructions": "You are Parley.", "settings": {}}
         defaults: dict[str, Mapping[str, Any]] = {"bots/default/profile": profile, "signing-key": {"key": "k" * 32}}
         self.secrets = FixedSecrets({**defaults, **(secrets or {})})
@@ -159,6 +168,6 @@ def _contexts(function: str) -> Callable[[], LambdaContext]:
 
 
 def _settings(wait_seconds: float) -> Settings:
-    named = ("TABLE", "BUCKET", "INBOX_URL", "OUTBOX_URL", "OUTBOX_DEAD_LETTERS_URL", "ENDPOINT", "SECRETS_PATH")
-    environment = {f"PARLEY_{name}": "stand-in" for name in named}
+    queues = ("INBOX_URL", "INBOX_DEAD_LETTERS_URL", "OUTBOX_URL", "OUTBOX_DEAD_LETTERS_URL")
+    environment = {f"PARLEY_{name}": "stand-in" for name in ("TABLE", "BUCKET", *queues, "ENDPOINT", "SECRETS_PATH")}
     return Settings.read({**environment, "PARLEY_WAIT_SECONDS": str(wait_seconds)})

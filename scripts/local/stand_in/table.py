@@ -137,6 +137,18 @@ class MemoryTable:
                 raise Conflict(f"turn {turn.number} has moved on")
             self._put(replace(stored, deadline=deadline, tries=turn.tries + 1))
 
+    def reopen(self, conversation: str, number: int, deadline: float) -> bool:
+        """Owe once more what the channel would not take."""
+        with self._lock:
+            stored = self.turn(conversation, number)
+            if stored is None or stored.status not in (TurnStatus.UNDELIVERABLE, TurnStatus.FAILED):
+                return False
+            if stored.deadline is not None:
+                raise Conflict(f"turn {number} has moved on")
+            status = TurnStatus.ANSWERED if stored.status is TurnStatus.UNDELIVERABLE else stored.status
+            self._put(replace(stored, status=status, deadline=deadline, tries=stored.tries + 1))
+            return True
+
     def tell_once(self, turn: Turn) -> bool:
         """Mark it, unless that was done."""
         with self._lock:
