@@ -37,7 +37,23 @@ def read_ahead(folder: str) -> None:
 
 def load_weights(auto: Any, name: str, dtype: Any, device: str) -> Any:
     """The model, ready to compute on the device."""
-    return auto.from_pretrained(name, dtype=dtype, use_safetensors=True).to(device).eval()
+    if device == "cpu":
+        return auto.from_pretrained(name, dtype=dtype, use_safetensors=True).eval()
+    model = auto.from_pretrained(name, dtype="auto", use_safetensors=True).eval()
+    place(model, dtype, device)
+    return model
+
+
+def place(model: Any, dtype: Any, device: str) -> None:
+    """Move a model as it is on disk to the device, tensor by tensor, and cast it there: the host converts nothing."""
+    exact = tuple(getattr(model, "_keep_in_fp32_modules_strict", None) or ())
+    for name, parameter in model.named_parameters():
+        there = parameter.data.to(device)
+        casts = there.is_floating_point() and not set(exact) & set(name.split("."))
+        parameter.data = there.to(dtype) if casts else there
+    for buffer in model.buffers():  # tables of positions and the like keep their precision
+        buffer.data = buffer.data.to(device)
+    model.config.dtype = dtype
 
 
 def check(kind: str, device: str) -> None:

@@ -5,13 +5,17 @@ The only file that calls the model. Knows nothing of requests, queues or samplin
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Protocol
 
 import torch
 
+from engine.graphs import Capture, CudaCapture, Graphs
 from engine.lora import Lora
 from engine.pictures import on_device
 from engine.slots import Slots
+
+log = logging.getLogger("parley.engine")
 
 LENGTH_STEP = 64
 """Rows grow by whole steps of this many tokens, so that memory is not moved for every new one."""
@@ -63,9 +67,12 @@ class Runner(Protocol):
 
 
 class SlotRunner:
-    """The engine's main path: every row in one preallocated tensor a layer, one padded decode for all rows."""
+    """The engine's main path: every row in one preallocated tensor a layer, one padded decode for all rows.
 
-    def __init__(self, model: Any) -> None:
+    `capture` records decodes to be replayed (see `Graphs`); CUDA graphs on a GPU, none on a CPU.
+    """
+
+    def __init__(self, model: Any, capture: Capture | None = None) -> None:
         self.model = model
         self.device = model.device
         config = model.config.get_text_config()
@@ -76,6 +83,9 @@ class SlotRunner:
         self.additive = config._attn_implementation == "eager"
         self.lora: Lora | None = None
         self.prompt_tokens: int | None = 512 if self.device.type == "cpu" else 4096
+        if capture is None and self.device.type == "cuda":
+            capture = CudaCapture()
+        self.graphs = Graphs(self.slots, self._recorded, self.device, capture) if capture else None
 
     def select(self, adapters: list[int]) -> None:
         """See `Runner.select`."""
@@ -118,6 +128,12 @@ class SlotRunner:
     @torch.inference_mode()
     def decode(self, first: int, tokens: list[int], lengths: list[int]) -> torch.Tensor:
         """All rows by one token, padded to the longest; one row alone needs neither padding nor a mask."""
+        if self.graphs is not None and first == 0 and self.lora is None:
+            try:
+                return self.graphs.decode(tokens, lengths)
+            except Exception as error:  # what is really broken fails again below
+                log.warning("this model is decoded without graphs from here on: %s", error)
+                self.graphs = None
         if len(tokens) == 1:
             return self.prefill(first, tokens, lengths[0])
         at = self.slots.access
@@ -162,6 +178,10 @@ class SlotRunner:
             **{"logits_to_keep": 1, **more},
         ).logits
         return logits
+
+    def _recorded(self, ids: torch.Tensor, positions: torch.Tensor, width: int) -> torch.Tensor:
+        """One step of a decode that may be recorded: everything in it is computed from what is on the device."""
+        return self._forward(ids, positions, self._mask(positions, width))[:, -1]
 
     def _mask(self, positions: torch.Tensor, width: int) -> Any:
         """Which keys each row's queries see, [rows, 1, queries, width]; by layer type for models with two kinds."""

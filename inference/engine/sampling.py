@@ -59,36 +59,40 @@ def _edit(sequence: Sequence, row: torch.Tensor) -> None:
 def _draw(sequences: list[Sequence], rows: torch.Tensor) -> torch.Tensor:
     """One token drawn from each row ([rows, vocabulary]) under its sequence's temperature and filters; [rows]."""
     wants = [sequence.sampling for sequence in sequences]
-    points = _column([sequence.random.random() for sequence in sequences], rows.device, torch.float64)
-    probabilities = torch.softmax(rows / _column([w.temperature for w in wants], rows.device), dim=-1)
+    # One copy to the device for all that the rows ask for, [rows, 5].
+    asked = torch.tensor(
+        [[w.temperature, w.top_p, w.top_k, w.min_p, s.random.random()] for w, s in zip(wants, sequences, strict=True)],
+        dtype=torch.float64,
+    ).to(rows.device)
+    points = asked[:, 4:]
+    probabilities = torch.softmax(rows / asked[:, :1].float(), dim=-1)
     filtered = [row for row, want in enumerate(wants) if _filters(want)]
     if not filtered:
         return _invert(probabilities, None, points)
     if len(filtered) == len(wants):
-        return _draw_filtered(wants, probabilities, points)
+        return _draw_filtered(wants, asked, probabilities)
     tokens = torch.empty(len(wants), dtype=torch.long, device=rows.device)
     free = [row for row, want in enumerate(wants) if not _filters(want)]
     index = torch.tensor(free, device=rows.device)
     tokens[index] = _invert(probabilities[index], None, points[index])
     index = torch.tensor(filtered, device=rows.device)
-    tokens[index] = _draw_filtered([wants[row] for row in filtered], probabilities[index], points[index])
+    tokens[index] = _draw_filtered([wants[row] for row in filtered], asked[index], probabilities[index])
     return tokens
 
 
-def _draw_filtered(wants: list[Sampling], probabilities: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+def _draw_filtered(wants: list[Sampling], asked: torch.Tensor, probabilities: torch.Tensor) -> torch.Tensor:
     """As `_draw`, for rows that all filter: among the likeliest first, over the whole vocabulary where they are few."""
     width = min(CANDIDATES, probabilities.shape[-1])
     ranked, ids = torch.topk(probabilities, width)
-    kept = _kept(ranked, wants)
-    tokens = ids.gather(1, _invert(ranked, kept, points)[:, None])[:, 0]
+    kept = _kept(ranked, asked)
+    tokens = ids.gather(1, _invert(ranked, kept, asked[:, 4:])[:, None])[:, 0]
     if width == probabilities.shape[-1] or all(0 < want.top_k < width for want in wants):
         return tokens
-    wide = (kept[:, 0] == width).nonzero()[:, 0].tolist()
-    if wide:
-        index = torch.tensor(wide, device=probabilities.device)
-        ranked, ids = torch.sort(probabilities[index], descending=True, stable=True)
-        places = _invert(ranked, _kept(ranked, [wants[row] for row in wide]), points[index])
-        tokens[index] = ids.gather(1, places[:, None])[:, 0]
+    wide = (kept[:, 0] == width).nonzero()[:, 0]
+    if len(wide):
+        ranked, ids = torch.sort(probabilities[wide], descending=True, stable=True)
+        places = _invert(ranked, _kept(ranked, asked[wide]), asked[wide, 4:])
+        tokens[wide] = ids.gather(1, places[:, None])[:, 0]
     return tokens
 
 
@@ -96,25 +100,21 @@ def _filters(wants: Sampling) -> bool:
     return wants.top_k > 0 or wants.top_p < 1.0 or wants.min_p > 0.0
 
 
-def _column(values: list[float], device: torch.device, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    return torch.tensor(values, dtype=dtype, device=device)[:, None]
-
-
-def _kept(ranked: torch.Tensor, wants: list[Sampling]) -> torch.Tensor:
+def _kept(ranked: torch.Tensor, asked: torch.Tensor) -> torch.Tensor:
     """How many of each row's ranked probabilities stay, [rows, 1]; at least one.
 
     The fewest that reach top_p, within top_k and min_p. top_p is of what top_k leaves, as the common implementations
     do: filters apply one after the other.
     """
-    width, device = ranked.shape[-1], ranked.device
-    cut = [want.top_k if 0 < want.top_k <= width else 0 for want in wants]
-    most = torch.tensor([k or width for k in cut], device=device)[:, None]
+    width = ranked.shape[-1]
+    top_p, top_k, min_p = asked[:, 1:2].float(), asked[:, 2:3].long(), asked[:, 3:4].float()
+    cuts = (top_k > 0) & (top_k <= width)
+    most = torch.where(cuts, top_k, width)
     mass = ranked.cumsum(-1)
-    whole = torch.where(torch.tensor([k > 0 for k in cut], device=device)[:, None], mass.gather(1, most - 1), 1.0)
-    enough = (mass < _column([want.top_p for want in wants], device) * whole).sum(-1, keepdim=True) + 1
-    unasked = torch.tensor([want.top_p >= 1.0 for want in wants], device=device)[:, None]
-    likely = (ranked >= _column([want.min_p for want in wants], device) * ranked[:, :1]).sum(-1, keepdim=True)
-    return torch.minimum(torch.minimum(most, torch.where(unasked, width, enough)), likely).clamp(min=1)
+    whole = torch.where(cuts, mass.gather(1, most - 1), 1.0)
+    enough = (mass < top_p * whole).sum(-1, keepdim=True) + 1
+    likely = (ranked >= min_p * ranked[:, :1]).sum(-1, keepdim=True)
+    return torch.minimum(torch.minimum(most, torch.where(top_p >= 1.0, width, enough)), likely).clamp(min=1)
 
 
 def _invert(probabilities: torch.Tensor, kept: torch.Tensor | None, points: torch.Tensor) -> torch.Tensor:

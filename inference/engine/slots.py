@@ -110,10 +110,13 @@ class Slots(Cache):
         super().__init__(layers=list(self.slot_layers))
         self.rows = 0
         self.length = 0
+        self.moves = 0
+        """How often the rows got other memory."""
 
     def resize(self, rows: int, length: int, used: int, kept: int) -> None:
         """Hold `rows` rows of `length` tokens. One layer after the other, so that little is held twice."""
         self.rows, self.length = rows, length
+        self.moves += 1
         for layer in self.slot_layers:
             layer.resize(rows, length, used, kept)
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from loading import agrees, choose_runner
 
-from tests.inference.engines import collected, generate, run_until_idle, scheduler, sequence
+from tests.inference.engines import collected, generate, replay, run_until_idle, scheduler, sequence
 from tests.inference.tiny_model import make_model
 
 
@@ -61,11 +61,23 @@ ARRIVALS = st.lists(
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
-@given(arrivals=ARRIVALS, rows=st.integers(1, 6), reuse=st.sampled_from([0, 200]), piece=st.sampled_from([8, 100, 512]))
+@given(
+    arrivals=ARRIVALS,
+    rows=st.integers(1, 6),
+    reuse=st.sampled_from([0, 200]),
+    piece=st.sampled_from([8, 100, 512]),
+    recorded=st.booleans(),
+)
 def test_any_mix_of_arrivals_lengths_and_cancellations(
-    model: Any, oracle: Oracle, arrivals: list[tuple[int, int, int, int, int | None]], rows: int, reuse: int, piece: int
+    model: Any,
+    oracle: Oracle,
+    arrivals: list[tuple[int, int, int, int, int | None]],
+    rows: int,
+    reuse: int,
+    piece: int,
+    recorded: bool,
 ) -> None:
-    runner = SlotRunner(model)
+    runner = SlotRunner(model, replay if recorded else None)
     runner.prompt_tokens = piece
     batch = scheduler(runner, rows=rows, tokens=400, reuse=reuse)
     made = [sequence(prompt_of(seed, length), limit) for _, seed, length, limit, _ in arrivals]
@@ -91,6 +103,7 @@ def test_any_mix_of_arrivals_lengths_and_cancellations(
             assert one.output == expected
             assert ends[0][0] is (Finish.STOP if expected[-1] == 2 else Finish.LENGTH)
     assert not batch.running
+    assert (runner.graphs is not None) == recorded
 
 
 @pytest.mark.parametrize(
@@ -103,10 +116,13 @@ def test_any_mix_of_arrivals_lengths_and_cancellations(
         ("gemma3_text", {"sliding_window": 8}),
     ],
 )
-def test_other_architectures_in_one_batch(kind: str, more: dict[str, Any]) -> None:
+@pytest.mark.parametrize("recorded", [False, True])
+def test_other_architectures_in_one_batch(kind: str, more: dict[str, Any], recorded: bool) -> None:
     other = make_model(380, kind, **more)
     runner = choose_runner(other)
     assert isinstance(runner, SlotRunner)
+    if recorded:
+        runner = SlotRunner(other, replay)
     runner.prompt_tokens = 16  # so that the long prompt is read in pieces, and the short ones together
     batch = scheduler(runner, rows=3)
     made = [sequence(prompt_of(seed, length), 12) for seed, length in enumerate([30, 3, 14, 9, 110])]

@@ -14,7 +14,7 @@ import torch
 from loading import ModelUnavailable, load
 from safetensors.torch import load_file
 from settings import Settings
-from weights import CannotQuantise, check, lay_out, read_ahead, weight_bytes
+from weights import CannotQuantise, check, lay_out, place, read_ahead, weight_bytes
 
 from tests.inference.tiny_model import make_model
 
@@ -73,6 +73,21 @@ def test_weights_are_never_in_host_memory_twice(sharded: Path, dtype: str, copie
     assert seen["weights"] > 90e6
     assert seen["copied"] < copies * seen["weights"]
     assert seen["peak"] < peak * seen["weights"] + (32 << 20)
+
+
+def test_weights_cast_where_they_go_are_those_that_the_library_casts(tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    make_model(380).save_pretrained(tmp_path)
+    known = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    model: Any = AutoModelForCausalLM.from_pretrained(tmp_path, dtype="auto")
+    assert model.dtype is torch.float32
+    place(model, torch.bfloat16, "cpu")
+    assert model.dtype is model.config.dtype is torch.bfloat16
+    assert all(torch.equal(tensor, known.state_dict()[name]) for name, tensor in model.state_dict().items())
+    assert {b.dtype for b in model.buffers()} == {b.dtype for b in known.buffers()} == {torch.float32}
+    ids = torch.tensor([[5, 6, 7, 8]])
+    assert torch.equal(model(ids).logits, known(ids).logits)
 
 
 @pytest.mark.parametrize("tied", [True, False])
