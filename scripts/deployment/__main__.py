@@ -75,7 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add_place(parser)
     add("--package", type=Path, metavar="DIR", help="write template and artefacts there, and deploy nothing")
-    add("--model", metavar="MODEL", help="a folder, s3://BUCKET/PREFIX/ or hub id (default: the embedded one)")
+    add("--model", metavar="MODEL",
+        help="a folder, s3://BUCKET/PREFIX/, hub id, or registry:PLACE/NAME (default: the embedded one)")  # fmt: skip
     add("--instance-type", metavar="TYPE", help="what the model runs on (default: ml.g6.xlarge)")
     add("--set", type=_pair, action="append", default=[], metavar="NAME=VALUE", help="a parameter of the template")
     add("--warm", type=_warm, metavar="DAYS,FROM-UNTIL", help="keep an instance, e.g. MON-FRI,9-18 (UTC); or never")

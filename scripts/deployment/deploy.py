@@ -12,7 +12,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from scripts.deployment.archives import fingerprint
 from scripts.deployment.artefacts import make_bucket, translate, upload, upload_all
 from scripts.deployment.image import build_image, find_image
 from scripts.deployment.package import Package, write_package
+from scripts.deployment.registry import SCHEME, model_in_use
 from scripts.deployment.stack import Plan, Stack
 from scripts.deployment.weights import check_folder, send_folder
 from scripts.operations.cost import load_prices
@@ -33,7 +34,8 @@ DEFAULT_INSTANCE = "ml.g6.xlarge"
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the owner wants. `parameters` are the template's own; `model` a folder, an s3:// address or a hub id."""
+    """What the owner wants. `parameters` are the template's own; `model` a folder, an s3:// address, a hub id, or
+    `registry:PLACE/NAME`, which is looked up."""
 
     stage: str
     architecture: str = "arm64"
@@ -82,6 +84,10 @@ class Deployer:
     def check(self) -> Account:
         """Everything that can be known to be wrong before anything is made."""
         account = identify(self._session)
+        if (self._wishes.model or "").startswith(SCHEME):
+            model = model_in_use(str(self._wishes.model), lambda: self._session.client("s3"))
+            self._say(f"the registry has {model} in use")
+            self._wishes = replace(self._wishes, model=model)
         self.stack.check()
         if self._wishes.folder is not None:
             check_folder(self._wishes.folder)

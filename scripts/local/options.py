@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +38,11 @@ def read_options(arguments: list[str] | None = None) -> Options:
         "PARLEY_PYTHON names the Python to use.",
     )
     parser.add_argument("--port", type=_port, default=8000, help="port on 127.0.0.1, 0 for a free one (default: 8000)")
-    parser.add_argument("--model", metavar="DIR_OR_ID", help="model folder or hub id (default: the embedded model)")
+    parser.add_argument(
+        "--model",
+        metavar="DIR_OR_ID",
+        help="model folder, hub id, or registry:DIR/NAME for what is promoted there (default: the embedded model)",
+    )
     parser.add_argument(
         "--data",
         type=Path,
@@ -46,9 +51,20 @@ def read_options(arguments: list[str] | None = None) -> Options:
         help="folder that keeps conversations and logs (default: .parley in the repository)",
     )
     parsed = parser.parse_args(arguments)
-    # a relative folder means the caller's, wherever the processes run; a hub id stays as it is
-    model = str(Path(parsed.model).absolute()) if parsed.model and Path(parsed.model).exists() else parsed.model
-    return Options(parsed.port, model, parsed.data.absolute())
+    return Options(parsed.port, _model(parser, parsed.model), parsed.data.absolute())
+
+
+def _model(parser: argparse.ArgumentParser, given: str | None) -> str | None:
+    """A relative folder means the caller's, wherever the processes run; a hub id stays as it is."""
+    if given is None or not given.startswith("registry:"):
+        return str(Path(given).absolute()) if given and Path(given).exists() else given
+    # the layout of a registry is in inference/training/README.md
+    registry = Path(given.removeprefix("registry:")).expanduser().absolute()
+    try:
+        version = json.loads((registry / "in_use.json").read_bytes())["version"]
+    except (OSError, ValueError, LookupError):
+        parser.error(f"{registry} has no model in use; promote one with scripts/models promote")
+    return str(registry / "versions" / version / "model")
 
 
 if __name__ == "__main__":

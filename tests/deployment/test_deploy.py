@@ -178,6 +178,17 @@ def test_a_model_is_a_hub_id_unless_there_is_such_a_folder(
         deploy(account, model="Qwen/Qwen3-0.6B")
 
 
+def test_the_endpoint_takes_the_version_that_a_registry_has_in_use(account: Cloud, tmp_path: Path) -> None:
+    s3 = account.outside.client("s3")
+    s3.create_bucket(Bucket="models", CreateBucketConfiguration={"LocationConstraint": REGION})
+    with pytest.raises(BadModel, match="no model in use; promote one"):
+        deploy(account, model="registry:s3://models/all/shop")
+    s3.put_object(Bucket="models", Key="all/shop/in_use.json", Body=b'{"version": "0002"}')
+    deploy(account, model="registry:s3://models/all/shop")
+    given = {p["ParameterKey"]: p["ParameterValue"] for p in (stack_of(account).describe() or {})["Parameters"]}
+    assert given["ModelUri"] == "s3://models/all/shop/versions/0002/model/"
+
+
 @pytest.mark.parametrize(
     ("missing", "told"),
     [("config.json", "no config.json"), ("tokenizer.json", "no tokenizer"), ("model.safetensors", "no weights")],

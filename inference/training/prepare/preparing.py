@@ -66,6 +66,7 @@ def prepare(collected: Sequence[Path], out: Path, settings: Settings, say: Say =
             if not splits["train"]["rows"]:
                 raise StepFailed("nothing is left to train on after packing; give a longer --context, or other data")
         _bring_out(stages.work, partial)
+        counts["licences"] = dict(sum((Counter(source["counts"].get("licences", {})) for source in sources), Counter()))
         entries = {"counts": counts, "splits": splits, "settings": _plain(settings), "seed": settings.seed, **about}
         write_report(partial, sources, entries)
         write_manifest(partial, "prepared", list(collected), **entries)

@@ -1,0 +1,1 @@
+"""Ship: versions of models, each with its card, and which one is in use."""
