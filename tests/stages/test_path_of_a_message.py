@@ -62,6 +62,15 @@ def test_the_prompt_holds_the_bots_instructions_and_the_earlier_turns(world: Wor
     assert said == [("system", "Be kind."), ("user", "one"), ("assistant", "answer to turn 1"), ("user", "two")]
 
 
+def test_the_model_is_told_whose_requests_are_whose_and_not_who_they_are(world: World) -> None:
+    for event, user in (("e1", "slack:T1:U1"), ("e2", "slack:T1:U1"), ("e3", "slack:T1:U2")):
+        world.say(event, "hello", f"slack:T1:{event}", user=user)
+        world.pump("inbox.fifo")
+    first, again, other = (request["user"] for _, request in world.model.asked)
+    assert first == again != other
+    assert "U1" not in first
+
+
 def test_a_message_that_comes_while_the_model_thinks_waits_for_the_next_turn(world: World) -> None:
     for event in ("e1", "e2", "e3"):
         world.say(event, event)

@@ -85,6 +85,11 @@ def conversation_key(conversation: str) -> str:
     return hashlib.sha256(conversation.encode()).hexdigest()[:32]
 
 
+def anonymous(user: str) -> str:
+    """16 hex digits that stand for a user where the model's server shares its time between users."""
+    return hashlib.sha256(user.encode(errors="replace")).hexdigest()[:16]
+
+
 def channel_of(conversation: str) -> str:
     """The channel's name, the first part of a conversation's id."""
     return conversation.partition(":")[0]

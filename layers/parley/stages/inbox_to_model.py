@@ -10,7 +10,7 @@ from __future__ import annotations
 from parley.domain import conversation as rules
 from parley.domain import prompt
 from parley.domain.conversation import Change, Conversation, Status
-from parley.domain.message import Cancel, Incoming, Message
+from parley.domain.message import Cancel, Incoming, Message, anonymous
 from parley.envelopes import read_inbox
 from parley.errors import AlreadySeen, NotFound, StaleResult
 from parley.ports import Ports
@@ -38,7 +38,8 @@ def ask(conversation: Conversation, newest: list[Message], ports: Ports) -> None
     if bot is None:
         raise NotFound(f"bot {conversation.bot!r} is not configured")
     owed = conversation.ask()
-    ports.backend.ask(owed, prompt.build(bot, _of_the_turn(conversation, newest, ports), owed.turn))
+    request = prompt.build(bot, _of_the_turn(conversation, newest, ports), owed.turn)
+    ports.backend.ask(owed, {**request, "user": anonymous(conversation.user)})
     ports.telemetry.count("ModelCalls")
     ports.telemetry.note("model asked", turn=owed.turn, step=owed.step, attempt=owed.attempt)
 
