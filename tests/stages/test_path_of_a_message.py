@@ -329,6 +329,24 @@ def test_an_answer_whose_record_is_yet_to_come_is_sent_before_the_next_one(world
     assert texts(world) == ["first", "second"]
 
 
+def test_an_answer_whose_record_is_yet_to_come_is_sent_first_though_the_turn_between_was_cancelled(world: World) -> None:
+    for event in ("e1", "e2"):
+        world.say(event, event)
+    world.pump("inbox.fifo", 2)
+    world.model.finish(last_ask(world), ModelReply(text="first"))
+    world.die_at = (len(world.steps) + 3, "after")  # read, load, commit: the answer is stored and not queued
+    world.pump("replies")
+    world.cancel(event="e2")
+    world.say("e3", "three")
+    world.pump("inbox.fifo", 2)
+    world.model.finish(last_ask(world), ModelReply(text="third"))
+    world.pump("replies")
+    world.pump("outbox.fifo")
+    assert texts(world) == ["first", "third"]
+    world.settle()
+    assert texts(world) == ["first", "third"]
+
+
 def test_an_answer_that_never_gets_through_is_given_up_and_kept(world: World) -> None:
     world.patience = replace(PATIENCE, deliveries=2)
     world.say("e1", "hello")

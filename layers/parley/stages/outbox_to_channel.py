@@ -10,11 +10,14 @@ record is yet to come: then it is sent first, for users read answers in the orde
 from __future__ import annotations
 
 from parley.domain.message import channel_of
-from parley.domain.turn import Outgoing, Turn
+from parley.domain.turn import Outgoing, Turn, TurnStatus
 from parley.envelopes import read_outbox
 from parley.errors import ChannelRefused
 from parley.ports import Channel, Ports
 from parley.stages.owing import owed_delivery
+
+SENT = {TurnStatus.DELIVERED, TurnStatus.FAILED, TurnStatus.UNDELIVERABLE}
+"""What has become of a turn that owes nothing, and had something to send."""
 
 
 def deliver(body: str, now: float, ports: Ports) -> None:
@@ -36,10 +39,18 @@ def deliver(body: str, now: float, ports: Ports) -> None:
 
 
 def _overtaken(outgoing: Outgoing, before: list[Turn], ports: Ports) -> list[tuple[Outgoing, Turn]]:
-    """What the turns right before still owe, the newest first; nearly always nothing."""
+    """What the turns before still owe, the newest first; nearly always nothing.
+
+    A turn that was sent was sent after all before it, so the look back ends there. One without anything to send, such
+    as a cancelled one, says nothing of those before it.
+    """
     found: list[tuple[Outgoing, Turn]] = []
-    while before and (owed := owed_delivery(before[0], outgoing, ports.conversations)) is not None:
-        found.append((owed, before[0]))
+    while before:
+        owed = owed_delivery(before[0], outgoing, ports.conversations)
+        if owed is not None:
+            found.append((owed, before[0]))
+        elif before[0].status in SENT:
+            break
         before = ports.conversations.turns(outgoing.conversation, before[0].number - 1, 1)
     return found
 
