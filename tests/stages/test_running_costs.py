@@ -151,6 +151,22 @@ def test_a_run_that_dies_while_it_gives_the_notice_is_made_up_for(world: World, 
     assert world.table.overdue(float("inf"), 10) == []
 
 
+@pytest.mark.parametrize("side", ["before", "after"])
+@pytest.mark.parametrize("call", range(1, 12))
+def test_a_notice_whose_run_died_goes_out_though_the_budget_was_raised_meanwhile(
+    world: World, call: int, side: str
+) -> None:
+    world.guard.until = end_of_month(world.now)
+    world.say("e1", "hello?")
+    world.die_at = (call, side)
+    world.pump("inbox.fifo")
+    world.die_at = None
+    world.guard.until = 0.0
+    world.run_dry()
+    assert world.table.overdue(float("inf"), 10) == [], "it needs no sweep"
+    assert world.platform.sent
+
+
 @given(st.floats(0, 4e9))
 def test_a_month_ends_where_the_next_one_begins(now: float) -> None:
     end = end_of_month(now)

@@ -15,8 +15,8 @@ from parley.envelopes import read_inbox
 from parley.errors import AlreadySeen, NotFound, StaleResult
 from parley.ports import Ports
 from parley.stages.committing import commit, say
-from parley.stages.owing import owed_delivery
-from parley.stages.resting import rest_again_if_closed, rest_if_closed
+from parley.stages.owing import queue_if_owed
+from parley.stages.resting import rest_if_closed
 
 
 def think(record: str, body: str, now: float, ports: Ports) -> None:
@@ -44,21 +44,18 @@ def ask(conversation: Conversation, newest: list[Message], ports: Ports) -> None
     ports.telemetry.note("model asked", turn=owed.turn, step=owed.step, attempt=owed.attempt)
 
 
-def ask_if_owed(record: str, conversation_id: str, ports: Ports) -> Conversation | None:
-    """Make the call that an earlier run of this record was to make, if its result is still waited for.
+def finish_earlier_run(record: str, conversation_id: str, now: float, ports: Ports) -> Conversation | None:
+    """Do what an earlier run of this record may have left undone for the turn that it opened.
 
-    Where that run's turn was refused at once, queue the refusal instead. Comes back with the conversation as it is now.
+    That is the call of the model, or the notice in its place. Comes back with the conversation as it is now.
     """
+    rests = rest_if_closed(conversation_id, record, now, ports)
     conversation, messages = ports.conversations.load(conversation_id, prompt.HISTORY_MESSAGES)
-    if conversation is None or conversation.asked_by != record:
-        return conversation
-    if conversation.status is Status.THINKING:
-        ask(conversation, messages, ports)
-        return conversation
-    turn = ports.conversations.turn(conversation_id, conversation.turn)
-    unsent = owed_delivery(turn, conversation, ports.conversations) if turn is not None else None
-    if unsent is not None:
-        ports.outbox.put(unsent)
+    if conversation is not None and conversation.asked_by == record:
+        if conversation.status is Status.IDLE:
+            queue_if_owed(conversation.turn, conversation, ports)
+        elif not rests:
+            ask(conversation, messages, ports)
     return conversation
 
 
@@ -90,8 +87,7 @@ def _take_in(incoming: Incoming, record: str, now: float, ports: Ports) -> None:
     except AlreadySeen:
         ports.telemetry.count("DuplicatesDropped")
         ports.telemetry.note("message seen before")
-        if not rest_again_if_closed(incoming.conversation, record, now, ports):
-            ask_if_owed(record, incoming.conversation, ports)
+        finish_earlier_run(record, incoming.conversation, now, ports)
         return
     say(change, ports)
     after = change.after
@@ -107,8 +103,7 @@ def _cancel(wish: Cancel, record: str, now: float, ports: Ports) -> None:
         change = commit(lambda: _decide_on_cancel(wish, record, now, ports), now, ports)
     except StaleResult as reason:
         ports.telemetry.note("nothing to cancel", reason=str(reason))
-        if not rest_again_if_closed(wish.conversation, record, now, ports):
-            ask_if_owed(record, wish.conversation, ports)
+        finish_earlier_run(record, wish.conversation, now, ports)
         return
     ports.telemetry.count("TurnsCancelled")
     ports.telemetry.note("cancelled")

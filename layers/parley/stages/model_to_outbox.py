@@ -11,9 +11,9 @@ from parley.errors import StaleResult
 from parley.ports import Ports, Telemetry
 from parley.stages.burying import bury_turn
 from parley.stages.committing import commit, say
-from parley.stages.inbox_to_model import ask, ask_if_owed
-from parley.stages.owing import owed_delivery
-from parley.stages.resting import rest_again_if_closed, rest_if_closed
+from parley.stages.inbox_to_model import ask, finish_earlier_run
+from parley.stages.owing import queue_if_owed
+from parley.stages.resting import rest_if_closed
 
 WAKE_SECONDS = 60.0
 """A result that took longer waited for an instance: one that runs answers in seconds."""
@@ -80,14 +80,9 @@ def decide_on(
 
 def _finish_earlier_run(done: Ask, record: str, now: float, ports: Ports) -> None:
     """Do again what a run of this record may have left undone after its transaction; each has a name that repeats."""
-    if rest_again_if_closed(done.conversation, record, now, ports):
-        conversation = ports.conversations.find(done.conversation)
-    else:
-        conversation = ask_if_owed(record, done.conversation, ports)
-    turn = ports.conversations.turn(done.conversation, done.turn)
-    unsent = owed_delivery(turn, conversation, ports.conversations) if conversation and turn else None
-    if unsent is not None:
-        ports.outbox.put(unsent)
+    conversation = finish_earlier_run(record, done.conversation, now, ports)
+    if conversation is not None:
+        queue_if_owed(done.turn, conversation, ports)
 
 
 def _report(change: Change, done: Ask, result: ModelReply, telemetry: Telemetry) -> None:

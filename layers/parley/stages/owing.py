@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from parley.domain.conversation import Conversation
 from parley.domain.turn import Outgoing, Turn
-from parley.ports import Conversations
+from parley.ports import Conversations, Ports
 
 
 def owed_delivery(turn: Turn, of: Conversation | Outgoing, conversations: Conversations) -> Outgoing | None:
@@ -17,3 +17,11 @@ def owed_delivery(turn: Turn, of: Conversation | Outgoing, conversations: Conver
     answer = conversations.message(turn.conversation, turn.answer) if turn.answer is not None else None
     text = answer.text if answer is not None else turn.notice
     return Outgoing(turn.conversation, turn.number, of.bot, text, turn.trace, of.reply_to) if text else None
+
+
+def queue_if_owed(number: int, conversation: Conversation, ports: Ports) -> None:
+    """Queue what the turn of that number owes, if it does: its name is the same at every time, so a repeat is none."""
+    turn = ports.conversations.turn(conversation.id, number)
+    unsent = owed_delivery(turn, conversation, ports.conversations) if turn is not None else None
+    if unsent is not None:
+        ports.outbox.put(unsent)

@@ -8,7 +8,6 @@ from parley.domain.conversation import Change, Status
 from parley.errors import StaleResult
 from parley.ports import Ports
 from parley.stages.committing import commit, say
-from parley.stages.owing import owed_delivery
 
 
 def rest_if_closed(conversation: str, record: str, now: float, ports: Ports) -> bool:
@@ -30,15 +29,3 @@ def rest_if_closed(conversation: str, record: str, now: float, ports: Ports) -> 
             say(change, ports)
     except StaleResult:
         return True
-
-
-def rest_again_if_closed(conversation: str, record: str, now: float, ports: Ports) -> bool:
-    """The same for a record that comes again: also queue what its earlier run may not have queued."""
-    if not rest_if_closed(conversation, record, now, ports):
-        return False
-    found = ports.conversations.find(conversation)
-    turn = ports.conversations.turn(conversation, found.turn) if found is not None else None
-    unsent = owed_delivery(turn, found, ports.conversations) if found is not None and turn is not None else None
-    if unsent is not None:
-        ports.outbox.put(unsent)
-    return True
