@@ -156,6 +156,22 @@ def test_a_run_that_dies_at_any_call_still_tells_the_user_without_the_sweep(side
     assert refused >= 25
 
 
+def test_a_notice_whose_run_died_goes_out_without_the_sweep_though_the_next_turn_was_refused_too() -> None:
+    world = limited(requests_per_minute=1)
+    for event in ("e1", "e2"):
+        world.say(event, event, THREADS[0])
+    world.pump("inbox.fifo", 2)
+    world.model.finish(world.model.asked[0][0], ModelReply("answer"))
+    world.die_at = (len(world.steps) + 5, "after")  # read, load, commit and again: turn 2 is refused, nothing is queued
+    world.pump("replies")
+    assert world.death == "after table.commit"
+    world.say("e3", "e3", THREADS[0])
+    world.pump("inbox.fifo")
+    world.run_dry()
+    assert not world.table.overdue(float("inf"), 1)
+    assert "".join(piece for _, piece in world.platform.sent).startswith("answerYou write faster")
+
+
 class LimitedHistories(Histories):
     """Anything, in any order, by one user with hardly any room."""
 

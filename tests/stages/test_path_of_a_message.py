@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from parley.domain import conversation as rules
+from parley.domain.limits import Limits, Policy
 from parley.domain.turn import Ask, ModelReply, TurnStatus
 from parley.errors import ChannelRefused, UnreadableRecord
 from parley.stages.inbox_to_model import think
@@ -329,7 +330,7 @@ def test_an_answer_whose_record_is_yet_to_come_is_sent_before_the_next_one(world
     assert texts(world) == ["first", "second"]
 
 
-def test_an_answer_whose_record_is_yet_to_come_is_sent_first_though_the_turn_between_was_cancelled(world: World) -> None:
+def test_an_answer_whose_record_is_yet_to_come_is_sent_first_across_a_cancelled_turn(world: World) -> None:
     for event in ("e1", "e2"):
         world.say(event, event)
     world.pump("inbox.fifo", 2)
@@ -345,6 +346,31 @@ def test_an_answer_whose_record_is_yet_to_come_is_sent_first_though_the_turn_bet
     assert texts(world) == ["first", "third"]
     world.settle()
     assert texts(world) == ["first", "third"]
+
+
+@pytest.mark.parametrize("refused", [1, 5])
+def test_an_answer_whose_record_is_yet_to_come_is_sent_first_across_turns_that_were_refused(refused: int) -> None:
+    world = World(Policy(users=Limits(requests_per_minute=1)))
+    world.say("e1", "one")
+    world.pump("inbox.fifo")
+    world.say("told", "of the limit, elsewhere", "slack:T1:C2/1.0")
+    world.pump("inbox.fifo")
+    world.model.finish(last_ask(world), ModelReply(text="first"))
+    world.die_at = (len(world.steps) + 3, "after")  # read, load, commit: the answer is stored and not queued
+    world.pump("replies")
+    for index in range(refused):
+        world.say(f"r{index}", "refused")
+    world.pump("inbox.fifo", 10)
+    world.pass_time(60)
+    world.say("e2", "two")
+    world.pump("inbox.fifo")
+    world.model.finish(last_ask(world), ModelReply(text="second"))
+    world.pump("replies", 10)
+    before = len(world.steps)
+    world.pump("outbox.fifo", 10)
+    assert [text for conversation, text in world.platform.sent if conversation == CONVERSATION] == ["first", "second"]
+    records = 3  # the notice elsewhere, the second answer, and the first one at last
+    assert world.steps[before:].count("table.turns") == records + 1, "one look back, however many were refused"
 
 
 def test_an_answer_that_never_gets_through_is_given_up_and_kept(world: World) -> None:

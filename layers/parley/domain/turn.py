@@ -76,6 +76,13 @@ class Turn:
         """Whether something that the user should get is stored, but not yet with the channel."""
         return self.deadline is not None and self.status in (TurnStatus.ANSWERED, TurnStatus.FAILED)
 
+    @property
+    def is_past_delivery(self) -> bool:
+        """Whether it had something to send, and its channel took that or never will."""
+        if self.status is TurnStatus.FAILED:
+            return self.notice is not None and self.deadline is None
+        return self.status in (TurnStatus.DELIVERED, TurnStatus.UNDELIVERABLE)
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:

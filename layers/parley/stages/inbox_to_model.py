@@ -15,7 +15,7 @@ from parley.envelopes import read_inbox
 from parley.errors import AlreadySeen, NotFound, StaleResult
 from parley.ports import Ports
 from parley.stages.committing import commit, say
-from parley.stages.owing import queue_if_owed
+from parley.stages.owing import queue_what_is_owed
 from parley.stages.resting import rest_if_closed
 
 
@@ -53,7 +53,7 @@ def finish_earlier_run(record: str, conversation_id: str, now: float, ports: Por
     conversation, messages = ports.conversations.load(conversation_id, prompt.HISTORY_MESSAGES)
     if conversation is not None and conversation.asked_by == record:
         if conversation.status is Status.IDLE:
-            queue_if_owed(conversation.turn, conversation, ports)
+            queue_what_is_owed(ports.conversations.turns(conversation_id, conversation.turn, 1), conversation, ports)
         elif not rests:
             ask(conversation, messages, ports)
     return conversation

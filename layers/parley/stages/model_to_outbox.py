@@ -12,7 +12,7 @@ from parley.ports import Ports, Telemetry
 from parley.stages.burying import bury_turn
 from parley.stages.committing import commit, say
 from parley.stages.inbox_to_model import ask, finish_earlier_run
-from parley.stages.owing import queue_if_owed
+from parley.stages.owing import queue_what_is_owed
 from parley.stages.resting import rest_if_closed
 
 WAKE_SECONDS = 60.0
@@ -82,7 +82,9 @@ def _finish_earlier_run(done: Ask, record: str, now: float, ports: Ports) -> Non
     """Do again what a run of this record may have left undone after its transaction; each has a name that repeats."""
     conversation = finish_earlier_run(record, done.conversation, now, ports)
     if conversation is not None:
-        queue_if_owed(done.turn, conversation, ports)
+        # its turn, and the next one, which may have ended as it opened
+        turns = ports.conversations.turns(done.conversation, done.turn + 1, 2)
+        queue_what_is_owed(reversed(turns), conversation, ports)
 
 
 def _report(change: Change, done: Ask, result: ModelReply, telemetry: Telemetry) -> None:

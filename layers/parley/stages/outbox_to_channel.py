@@ -9,15 +9,18 @@ record is yet to come: then it is sent first, for users read answers in the orde
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import takewhile
+
 from parley.domain.message import channel_of
-from parley.domain.turn import Outgoing, Turn, TurnStatus
+from parley.domain.turn import Outgoing, Turn
 from parley.envelopes import read_outbox
 from parley.errors import ChannelRefused
 from parley.ports import Channel, Ports
 from parley.stages.owing import owed_delivery
 
-SENT = {TurnStatus.DELIVERED, TurnStatus.FAILED, TurnStatus.UNDELIVERABLE}
-"""What has become of a turn that owes nothing, and had something to send."""
+LOOK_BACK = 50
+"""How many turns with nothing to send may lie between two answers whose order is kept: one query's bound."""
 
 
 def deliver(body: str, now: float, ports: Ports) -> None:
@@ -32,27 +35,25 @@ def deliver(body: str, now: float, ports: Ports) -> None:
         ports.telemetry.count("DuplicatesDropped")
         ports.telemetry.note("already delivered", turn=outgoing.turn)
         return
-    for overtaken, turn in reversed(_overtaken(outgoing, turns[1:], ports)):
+    for overtaken, turn in reversed([*_overtaken(outgoing, turns[1:], ports)]):
         ports.telemetry.count("DeliveriesOvertaken")
         _send_or_bury(overtaken, turn, now, ports)
     _send_or_bury(outgoing, turns[0], now, ports)
 
 
-def _overtaken(outgoing: Outgoing, before: list[Turn], ports: Ports) -> list[tuple[Outgoing, Turn]]:
-    """What the turns before still owe, the newest first; nearly always nothing.
+def _overtaken(outgoing: Outgoing, before: list[Turn], ports: Ports) -> Iterator[tuple[Outgoing, Turn]]:
+    """What the turns before still owe, the newest first; nearly always nothing, and known from the turn before.
 
     A turn that was sent was sent after all before it, so the look back ends there. One without anything to send, such
-    as a cancelled one, says nothing of those before it.
+    as one that was cancelled or refused, says nothing of those before it.
     """
-    found: list[tuple[Outgoing, Turn]] = []
-    while before:
-        owed = owed_delivery(before[0], outgoing, ports.conversations)
+    if not before or before[0].is_past_delivery:
+        return
+    earlier = ports.conversations.turns(outgoing.conversation, before[0].number - 1, LOOK_BACK)
+    for turn in takewhile(lambda turn: not turn.is_past_delivery, [*before, *earlier]):
+        owed = owed_delivery(turn, outgoing, ports.conversations)
         if owed is not None:
-            found.append((owed, before[0]))
-        elif before[0].status in SENT:
-            break
-        before = ports.conversations.turns(outgoing.conversation, before[0].number - 1, 1)
-    return found
+            yield owed, turn
 
 
 def _send_or_bury(outgoing: Outgoing, turn: Turn, now: float, ports: Ports) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from parley.domain.conversation import Conversation
 from parley.domain.turn import Outgoing, Turn
 from parley.ports import Conversations, Ports
@@ -19,9 +21,9 @@ def owed_delivery(turn: Turn, of: Conversation | Outgoing, conversations: Conver
     return Outgoing(turn.conversation, turn.number, of.bot, text, turn.trace, of.reply_to) if text else None
 
 
-def queue_if_owed(number: int, conversation: Conversation, ports: Ports) -> None:
-    """Queue what the turn of that number owes, if it does: its name is the same at every time, so a repeat is none."""
-    turn = ports.conversations.turn(conversation.id, number)
-    unsent = owed_delivery(turn, conversation, ports.conversations) if turn is not None else None
-    if unsent is not None:
-        ports.outbox.put(unsent)
+def queue_what_is_owed(turns: Iterable[Turn], conversation: Conversation, ports: Ports) -> None:
+    """Queue what these turns owe. Its name is the same every time, so a repeat is none."""
+    for turn in turns:
+        unsent = owed_delivery(turn, conversation, ports.conversations)
+        if unsent is not None:
+            ports.outbox.put(unsent)
