@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from parley.domain.limits import Limits, Policy
 from parley.domain.turn import ModelReply, TurnStatus
 from parley.envelopes import write_inbox
 from parley.stages.inbox_to_model import think
-from tests.stages.test_invariants import Histories
 from tests.stages.world import World
 
 THREADS = [f"slack:T1:C1/{n}.0" for n in range(1, 9)]
@@ -170,17 +168,3 @@ def test_a_notice_whose_run_died_goes_out_without_the_sweep_though_the_next_turn
     world.run_dry()
     assert not world.table.overdue(float("inf"), 1)
     assert "".join(piece for _, piece in world.platform.sent).startswith("answerYou write faster")
-
-
-class LimitedHistories(Histories):
-    """Anything, in any order, by one user with hardly any room."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.world = limited(requests_per_minute=2, turns_at_once=1, tokens_per_day=1_000_000)
-
-
-TestInvariantsAtTheLimits = LimitedHistories.TestCase
-TestInvariantsAtTheLimits.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)

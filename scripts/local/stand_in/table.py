@@ -163,7 +163,7 @@ class MemoryTable:
         with self._lock:
             turns = [self._shelves[conversation].turns[number] for conversation, number in self._open]
         late = [turn for turn in turns if turn.deadline is not None and turn.deadline <= now]
-        late.sort(key=lambda turn: turn.deadline or 0)
+        late.sort(key=lambda turn: (turn.deadline or 0, turn.conversation, turn.number))
         return [(turn.conversation, turn.number) for turn in late[:limit]]
 
     def of_user(self, user: str, limit: int) -> list[Conversation]:
