@@ -13,11 +13,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from chalicelib import wiring
+from parley.domain.limits import Policy
 from parley.domain.turn import TurnStatus
 from scripts.benchmarks.slack_webhooks import SECRET, TOKEN
 from scripts.local.http_server import HttpRequest, HttpResponse, HttpServer, bind
 from scripts.local.process import end_requested
-from scripts.local.stand_in.runtime import StandInRuntime, StandInWiring
+from scripts.local.stand_in.runtime import StandInRuntime, StandInWiring, settings
 from scripts.local.stand_in.table import MemoryTable, Shelf
 
 JSON = [("Content-Type", "application/json")]
@@ -65,11 +67,19 @@ def take(table: MemoryTable, beginning: str) -> dict[str, Any]:
     return {"taken": taken, "open": still}
 
 
+def deployed_policy() -> Policy:
+    """What a user may take of a deployment whose owner changed nothing."""
+    deployed = wiring.Wiring()
+    deployed.settings = settings(wait_seconds=0)
+    return deployed.policy
+
+
 def main() -> None:
     """Serve until SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--limits", action="store_true", help="limit what a user may take, as a deployment does")
     parser.add_argument("--model-ms", type=float, default=0.0, help="how long the model computes an answer")
     options = parser.parse_args()
     ended = end_requested()
@@ -80,7 +90,8 @@ def main() -> None:
         return answer_all(request)
 
     secret = {"signing_secret": SECRET, "bot_token": TOKEN, "api_url": os.environ["SLACK_API_URL"]}
-    parts = StandInWiring(model if pause else answer_all, secrets={"bots/default/slack": secret})
+    policy = deployed_policy() if options.limits else None
+    parts = StandInWiring(model if pause else answer_all, secrets={"bots/default/slack": secret}, policy=policy)
 
     def control(request: HttpRequest) -> HttpResponse:
         body = take(parts.conversations, json.loads(request.body)["beginning"])

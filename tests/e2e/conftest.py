@@ -7,12 +7,15 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx2 as httpx
 import pytest
 from openai import OpenAI
+from slack_sdk.signature import SignatureVerifier
 
 from tests.channels.platforms import SlackApi, TelegramApi
 
@@ -66,6 +69,17 @@ def start(data: Path, environment: dict[str, str] | None = None, *arguments: str
     limit.cancel()
     assert line.startswith("ready http://127.0.0.1:"), "scripts/run did not print its ready line"
     return Running(process, line.split()[1], data)
+
+
+def mention(system: Running, text: str, ts: str, thread: str = "55.1") -> None:
+    """Somebody mentions the bot on Slack: a signed webhook, which must be taken."""
+    inner = {"type": "app_mention", "channel": "C9", "user": "U1", "text": f"<@U0BOT> {text}", "ts": ts}
+    inner["thread_ts"] = thread
+    raw = json.dumps({"type": "event_callback", "team_id": "T1", "event_id": ts, "event": inner}).encode()
+    stamp = str(int(time.time()))
+    signature = SignatureVerifier(SLACK_SECRET).generate_signature(timestamp=stamp, body=raw) or ""
+    headers = {"X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": signature, "Content-Type": "application/json"}
+    assert httpx.post(f"{system.url}/webhooks/slack/default", content=raw, headers=headers).status_code == 200
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from typing import Any
 
 import pytest
 
+from parley.domain.message import Incoming
 from parley.stages import inbox_to_model
 from tests.channels.platforms import Answer, Call, SlackApi
 from tests.deployment.slack_user import TOKEN
@@ -205,6 +206,28 @@ def test_it_does_so_over_moto_with_the_owner_s_command(
     case: Case, system: Poisonable, slack: StubbornSlack, capsys: pytest.CaptureFixture[str]
 ) -> None:
     poison(case, system, slack, Counted(capsys))
+
+
+@pytest.mark.parametrize("system", ["stand-ins"], indirect=True)
+def test_what_waits_behind_poison_in_its_batch_is_kept_and_answered(
+    system: Poisonable, slack: StubbornSlack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_in = inbox_to_model._take_in
+
+    def crash_on_poison(incoming: Incoming, *rest: Any) -> None:
+        crash() if incoming.text == "poison" else take_in(incoming, *rest)
+
+    monkeypatch.setattr(inbox_to_model, "_take_in", crash_on_poison)
+    for text in ("poison", "innocent", "bystander"):
+        system.say(text)
+    settle(system)
+    assert isinstance(system, OverStandIns)
+    (shelf,) = system.parts.conversations.all().values()
+    assert [(m.text, m.role) for m in shelf.messages.values() if m.role == "user"] == [
+        ("poison", "user"), ("innocent", "user"), ("bystander", "user"),
+    ]  # fmt: skip
+    assert slack.taken[:2] == [NOTICE, "the answer"]
+    assert len(system.letters()) == 1, "SQS counted the receives of all three alike"
 
 
 @pytest.mark.parametrize("system", ["stand-ins"], indirect=True)

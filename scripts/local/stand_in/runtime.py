@@ -124,7 +124,7 @@ class StandInWiring:
         self.budget = Budget()
         self.guard = NoGuard()
         self.signing_key = b"k" * 32
-        self.settings = _settings(wait_seconds)
+        self.settings = settings(wait_seconds)
 
     @cached_property
     def telemetry(self) -> PowertoolsTelemetry:
@@ -167,7 +167,8 @@ def _contexts(function: str) -> Callable[[], LambdaContext]:
     return lambda: LambdaContext(function, 30, 512, REGION)
 
 
-def _settings(wait_seconds: float) -> Settings:
+def settings(wait_seconds: float) -> Settings:
+    """A deployment's settings as they are by default, but for how long a caller waits."""
     queues = ("INBOX_URL", "INBOX_DEAD_LETTERS_URL", "OUTBOX_URL", "OUTBOX_DEAD_LETTERS_URL")
     environment = {f"PARLEY_{name}": "stand-in" for name in ("TABLE", "BUCKET", *queues, "ENDPOINT", "SECRETS_PATH")}
     return Settings.read({**environment, "PARLEY_WAIT_SECONDS": str(wait_seconds)})
