@@ -220,10 +220,13 @@ def prepare(request: ChatRequest, loaded: Loaded, most_tokens: int, pictures: Pi
 
 
 def _constraint(request: ChatRequest, loaded: Loaded) -> GrammarConstraint | None:
-    """The grammar that the answer must keep to: a call that was demanded, else the response format."""
+    """The grammar that the answer must keep to: a demanded call, else the response format, else strict tools."""
     choice = request.tool_choice
     if choice in ("none", "auto"):
-        return loaded.grammars.for_format(request.response_format)
+        wanted = loaded.grammars.for_format(request.response_format)
+        if wanted is None and choice == "auto" and any(tool["function"].get("strict") for tool in request.tools):
+            return loaded.grammars.for_strict(request.tools, loaded.chat.dialect, request.parallel_tool_calls)
+        return wanted
     named = choice["function"]["name"] if isinstance(choice, dict) else None
     tools = [tool for tool in request.tools if named in (None, tool["function"]["name"])]
     several = request.parallel_tool_calls and named is None

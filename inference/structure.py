@@ -6,13 +6,14 @@ Built on llguidance (why it: see README). Knows the tokenizer, not the engine's 
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from errors import InvalidRequest
-from tool_calls import BARE, HERMES, Dialect
+from tool_calls import BARE, HERMES, MISTRAL, Dialect
 
 SPACING: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 """Python's way of spacing JSON, which models saw most in training, and no other: with free whitespace a small model
@@ -49,16 +50,18 @@ class GrammarConstraint:
 
     When the tokens run out, it leads to the nearest end: strings and lists are closed, what is required gets the least
     that the grammar allows. `closers` are the tokens that help (see `Closers`), `limit` the most tokens there will be.
+    With `free`, text may go on wherever the grammar is complete: there nothing is led to an end.
     """
 
-    def __init__(self, matcher: Any, closers: Closers | None = None, limit: int = 1 << 31) -> None:
+    def __init__(self, matcher: Any, closers: Closers | None = None, limit: int = 1 << 31, free: bool = False) -> None:
         self._matcher = matcher
         self._closers = closers
         self._left = limit
+        self._free = free
 
     def copy(self, limit: int) -> GrammarConstraint:
         """The same grammar from the same place, for another sequence of at most `limit` tokens."""
-        return GrammarConstraint(self._matcher.deep_copy(), self._closers, limit)
+        return GrammarConstraint(self._matcher.deep_copy(), self._closers, limit, self._free)
 
     def mask(self, logits: Any) -> None:
         """Set the logits ([vocabulary], in place) of tokens that the grammar forbids here to minus infinity."""
@@ -87,6 +90,8 @@ class GrammarConstraint:
     def _forced(self) -> int | None:
         """The one token to take so that the end is reached in time; None while there is time, or no near end."""
         if self._closers is None or self._left > 2 * CLOSE_WITHIN + SLACK:
+            return None
+        if self._free and self._matcher.is_accepting():
             return None
         end = self._end()
         if not self._matcher.is_accepting():
@@ -144,32 +149,59 @@ class Grammars:
 
     def for_call(self, tools: list[dict[str, Any]], dialect: Dialect, several: bool) -> GrammarConstraint:
         """Exactly one call of one of the tools, or one or more."""
-        options = [_call_schema(tool["function"], dialect) for tool in tools]
-        call = "%json " + json.dumps({"x-guidance": SPACING, "anyOf": options})
+        more = r' ("\n" call)*' if several and dialect is HERMES else ""
+        rules = self._call_rule(tools, dialect, several, self._literal(dialect.begin))
+        return self._compile(f"start: call{more}\n{rules}", "tools")
+
+    def for_strict(self, tools: list[dict[str, Any]], dialect: Dialect, several: bool) -> GrammarConstraint:
+        """Whatever the model says; but what begins as a call is one, to its end, of a function that was offered.
+
+        The arguments of a function with `strict` keep to its schema; those of others are any object.
+        """
+        loose = [t if t["function"].get("strict") else {"function": {"name": t["function"]["name"]}} for t in tools]
+        begin = self._literal(dialect.begin)
+        if dialect is BARE:  # only the whole answer can be a call
+            rules = [r"SAID: /\s*[^\s{]/", "text: ANY? (apart+ ANY?)*", "ANY: /(?s:.+)/"]
+            rules.append("start: call | apart* (SAID text)?")
+        else:
+            mark = re.escape(dialect.begin).replace("/", r"\/")
+            rules = [f"SAID: /(?s:.+)/ & ~/(?s:.*){mark}(?s:.*)/", "text: SAID? (apart+ SAID?)*"]
+            if not begin.startswith("<"):  # spelled in ordinary tokens: what is said ends where it stands
+                begin = "until"
+                rules.append(f"until[lazy]: /(?s:.*){mark}/")
+            rules.append("start: text (call text)*" if several and dialect is HERMES else "start: text call?")
+        rules.append(self._call_rule(loose, dialect, several, begin))
+        added = self._tokenizer.get_added_vocab()
+        ids = set(added.values()) - {added.get(dialect.begin), *self._stop_ids}
+        # Tokens that are no text, such as the marks around a model's thoughts; two of what is said never meet.
+        rules.append("apart: " + (" | ".join(f"<[{token}]>" for token in sorted(ids)) or '"\\u0000"'))
+        return self._compile("\n".join(rules), "tools", free=True)
+
+    def _call_rule(self, tools: list[dict[str, Any]], dialect: Dialect, several: bool, begin: str) -> str:
+        """The rules `call`, one call with its marks (Mistral: all of them in a list), and `body`."""
+        options = {"anyOf": [_call_schema(tool["function"], dialect) for tool in tools]}
+        if dialect is MISTRAL:
+            most = {} if several else {"maxItems": 1}
+            listed = {"x-guidance": SPACING, "type": "array", "items": options, "minItems": 1, **most}
+            return f"call: {begin} body\nbody: %json {json.dumps(listed)}"
+        body = "body: %json " + json.dumps({"x-guidance": SPACING, **options})
         if dialect is BARE:
-            return self._compile(f"start: {call}", "tools")
-        if dialect is HERMES:
-            begin, end = self._literal(dialect.begin), self._literal(dialect.end)
-            more = r' ("\n" call)*' if several else ""
-            grammar = f'start: call{more}\ncall: {begin} "\\n" body "\\n" {end}\nbody: {call}'
-            return self._compile(grammar, "tools")
-        most = {} if several else {"maxItems": 1}
-        listed = {"x-guidance": SPACING, "type": "array", "items": {"anyOf": options}, "minItems": 1, **most}
-        return self._compile(f"start: {self._literal(dialect.begin)} body\nbody: %json {json.dumps(listed)}", "tools")
+            return f"call: body\n{body}"
+        return f'call: {begin} "\\n" body "\\n" {self._literal(dialect.end)}\n{body}'
 
     def _literal(self, text: str) -> str:
         """A mark in a grammar: the token that stands for it where the tokenizer has one, else its characters."""
         token = self._tokenizer.get_added_vocab().get(text)
         return f"<[{token}]>" if token is not None else json.dumps(text)
 
-    def _compile(self, grammar: str, param: str) -> GrammarConstraint:
+    def _compile(self, grammar: str, param: str, free: bool = False) -> GrammarConstraint:
         from llguidance import LLMatcher
 
         matcher = LLMatcher(self._wrap(), grammar, log_level=0)
         if matcher.is_error():
             detail = matcher.get_error().splitlines()[0][:300]
             raise InvalidRequest(f"'{param}' cannot be enforced: {detail}", param=param, code="invalid_schema")
-        return GrammarConstraint(matcher, self._closers())
+        return GrammarConstraint(matcher, self._closers(), free=free)
 
     def _closers(self) -> Closers | None:
         known = self._tokenizer.get_vocab()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from structure import Grammars
 from tool_calls import BARE, HERMES, MISTRAL, CallReader, Dialect, dialect_of
 
 from tests.inference.server import Server
+from tests.inference.tiny_model import TEXTS, make_tokenizer
 
 NAMES = frozenset({"weather", "ping"})
 CALL = '{"name": "weather", "arguments": {"city": "Paris"}}'
@@ -157,6 +159,84 @@ def test_a_demanded_call_keeps_to_its_schema_in_each_dialect(
             assert len(arguments["code"]) == 2
     if "\ufffd" not in "".join(pieces):
         assert read(dialect, pieces) == (said, calls)
+
+
+def says(tokenizer: Any, dialect: Dialect, several: bool, text: str) -> tuple[str, list[tuple[str, Any]]]:
+    """What comes of a model that wants to write `text` while one of its tools is strict."""
+    end = tokenizer.eos_token_id
+    constraint = Grammars(tokenizer, len(tokenizer), frozenset({end})).for_strict([WEATHER, STRICT], dialect, several)
+    constraint = constraint.copy(120)
+    generator = torch.Generator().manual_seed(3)
+    wanted, ids = [*tokenizer(text, add_special_tokens=False)["input_ids"], end], list[int]()
+    while len(ids) < 120:
+        logits = torch.rand(len(tokenizer), generator=generator)
+        if wanted:
+            logits[wanted[0]] = 9.0
+        constraint.mask(logits)
+        ids.append(int(logits.argmax()))
+        if wanted and ids[-1] == wanted[0]:
+            wanted.pop(0)
+        if constraint.accept(ids[-1]) or ids[-1] == end:
+            break
+    return read(dialect, [tokenizer.decode([i for i in ids if i != end])])
+
+
+WITH_MARKS = [False, True]
+"""Whether the marks around calls are tokens of their own, as most models have them."""
+
+
+@pytest.fixture
+def marked(request: pytest.FixtureRequest) -> Any:
+    tokenizer = make_tokenizer(TEXTS)
+    if request.param:
+        tokenizer.add_tokens([HERMES.begin, HERMES.end, MISTRAL.begin])
+    return tokenizer
+
+
+@pytest.mark.parametrize("marked", WITH_MARKS, indirect=True)
+@pytest.mark.parametrize(
+    ("dialect", "text", "said"),
+    [
+        (HERMES, 'I ask. <tool_call>\n{"name": "ping", "arguments": {"code": "zzz"}}\n</tool_call>', "I ask. "),
+        (HERMES, '<tool_call>\n{"name": "ping", "arguments": 5}\n</tool_call>', ""),
+        (MISTRAL, 'I ask. [TOOL_CALLS][{"name": "ping", "arguments": {"extra": 1}}]', "I ask. "),
+        (BARE, '{"name": "ping", "parameters": {}}', ""),
+    ],
+)
+def test_a_call_of_a_strict_function_keeps_to_its_schema_when_the_model_is_free(
+    marked: Any, dialect: Dialect, text: str, said: str
+) -> None:
+    found, calls = says(marked, dialect, False, text)
+    assert found == said
+    ((name, arguments),) = calls
+    assert name == "ping"
+    assert list(arguments) == ["code"]
+    assert re.fullmatch("[a-c]{2}", arguments["code"])
+
+
+@pytest.mark.parametrize("marked", WITH_MARKS, indirect=True)
+@pytest.mark.parametrize("dialect", [HERMES, MISTRAL, BARE])
+@pytest.mark.parametrize(
+    "text", ["", "It is {good}: a < b.", "<tool_cal", "[TOOL CALLS] 你好", "a\n\n<|im_start|>b<|im_start|>"]
+)
+def test_beside_strict_functions_the_model_says_what_it_likes(marked: Any, dialect: Dialect, text: str) -> None:
+    assert says(marked, dialect, True, text) == (text, [])
+
+
+@pytest.mark.parametrize("marked", WITH_MARKS, indirect=True)
+def test_beside_strict_functions_others_take_any_object_and_several_may_be_called(marked: Any) -> None:
+    call = '<tool_call>\n{"name": "%s", "arguments": %s}\n</tool_call>'
+    text = call % ("weather", '{"city": 5}') + "\n" + call % ("ping", '{"code": "ab"}')
+    assert says(marked, HERMES, True, text) == ("", [("weather", {"city": 5}), ("ping", {"code": "ab"})])
+
+
+def test_an_answer_beside_a_strict_function_is_as_long_as_without(server: Server, tokenizer: Any) -> None:
+    bias = {str(tokenizer.eos_token_id): -100}
+    asked = request("auto", tools=[STRICT], max_tokens=40, temperature=0, logit_bias=bias)
+    status, body, _ = server.post(asked)
+    assert status == 200, body
+    assert body["choices"][0]["finish_reason"] == "length"
+    assert body["usage"]["completion_tokens"] == 40
 
 
 def test_without_tools_or_with_none_nothing_is_read_as_a_call(server: Server) -> None:
