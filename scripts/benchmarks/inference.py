@@ -8,10 +8,11 @@ beside `transformers serve` over HTTP, which needs fastapi and opentelemetry-api
 fastapi opentelemetry-api`, then `--peers DIR`. Needs no network.
 
 The full run on two CPU cores ends within about `--minutes` (default 15): every cell is measured once, then again
-as often as fits. On a GPU: `scripts/bench inference --device cuda`. `--quick` takes some
-seconds and shows only that all works.
+as often as fits. On a GPU: `scripts/bench inference --device cuda` (give it 60 minutes); there each peer serves the
+workload once before it is timed, since two of them record CUDA graphs. `--quick` takes some seconds and shows only that
+all works.
 
-Exit status 1 means that greedy tokens differed in float32, or that a peer failed.
+Exit status 1 means that greedy tokens differed in float32, or that a peer failed by anything but a lack of memory.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ from pathlib import Path
 from typing import Any
 
 CPU = (["5M", "25M", "100M"], [1, 8, 32])
-CUDA = (["0.6B", "4B", "8B"], [1, 16, 64, 256])
+CUDA = (["0.6B", "4B", "8B", "Llama-8B"], [1, 16, 64, 256])
 MOST_ALONE = 8
 MOST_ROUNDS = 5
+NO_MEMORY = "out of memory"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -54,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     _tell("copy bandwidth")
     machine: dict[str, Any] = {
-        "device": torch.cuda.get_device_name() if options.device == "cuda" else platform.processor() or "CPU",
+        "device": _device(options.device),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
@@ -81,7 +83,7 @@ def main(arguments: Sequence[str]) -> int:
         (options.out / "inference.md").write_text(text + "\n")
         (options.out / "inference.json").write_text(line + "\n")
         (options.out / "inference.svg").write_text(chart(figures))
-    bad = any(cell.get("failed") for cell in cells) or reuse["mismatches"] or http.get("failed")
+    bad = any(cell.get("failed", NO_MEMORY) != NO_MEMORY for cell in cells) or reuse["mismatches"] or http.get("failed")
     return int(bool(bad or (options.device == "cpu" and any(cell.get("mismatches") for cell in cells))))
 
 
@@ -90,7 +92,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         prog="scripts/bench inference", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--models", nargs="+", help="default: 5M 25M 100M on CPU, 0.6B 4B 8B on CUDA")
+    parser.add_argument("--models", nargs="+", help="default: 5M 25M 100M on CPU, 0.6B 4B 8B Llama-8B on CUDA")
     parser.add_argument("--clients", nargs="+", type=int, help="default: 1 8 32 on CPU, 1 16 64 256 on CUDA")
     parser.add_argument("--minutes", type=float, default=15.0, help="how long the run may take (default: 15)")
     parser.add_argument("--peers", type=Path, help="a folder with fastapi and opentelemetry-api")
@@ -112,7 +114,10 @@ def _cell(
     from scripts.benchmarks.inference_peers import NAMES
     from scripts.benchmarks.inference_workload import Outcome, floor_seconds, make_model, requests
 
-    model = make_model(name, options.device)
+    try:
+        model = make_model(name, options.device)
+    except RuntimeError as error:
+        return [{"model": name, "clients": clients, "peer": peer, "failed": _why(error)} for peer in NAMES]
     longest = (60, 20) if options.quick else (500, 128)
     work = requests(model, max(4, clients), seed=clients, longest=longest)
     floor = floor_seconds(model, work, clients, bandwidth)
@@ -153,11 +158,29 @@ def _try(name: str, model: Any, work: list[Any], clients: int, failed: dict[str,
     try:
         with opened(name, model, clients, MOST_ALONE) as peer:
             peer.run([Request(work[0].prompt[:64], 4)], 1)  # first calls choose kernels and make threads
+            if model.device.type == "cuda":
+                peer.run(work, clients)  # and record graphs, one for each shape that will come
             return peer.run(work, clients)
     except Exception as error:  # the others are measured all the same
-        failed[name] = f"{type(error).__name__}: {error}"[:200]
+        failed[name] = _why(error)
         _tell(f"{name} failed: {failed[name]}")
         return None
+
+
+def _why(error: Exception) -> str:
+    import torch
+
+    lacking = isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error) or "can't alloc" in str(error)
+    return NO_MEMORY if lacking else " ".join(f"{type(error).__name__}: {error}".split())[:200]
+
+
+def _device(kind: str) -> str:
+    """The machine's name for the table, a GPU's memory with it."""
+    import torch
+
+    if kind != "cuda":
+        return platform.processor() or "CPU"
+    return f"{torch.cuda.get_device_name()} ({torch.cuda.get_device_properties(0).total_memory / 1e9:.0f} GB)"
 
 
 def _figures(

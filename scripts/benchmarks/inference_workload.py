@@ -23,11 +23,15 @@ SHAPES: dict[str, tuple[str, int, int, int, int, int, int, int]] = {
     "0.6B": ("qwen3", 1024, 28, 16, 8, 128, 3072, 151936),
     "4B": ("qwen3", 2560, 36, 32, 8, 128, 9728, 151936),
     "8B": ("qwen3", 4096, 36, 32, 8, 128, 12288, 151936),
+    "Llama-8B": ("llama", 4096, 32, 32, 8, 128, 14336, 128256),
 }
-"""Architecture, width, layers, heads, key and value heads, head size, feed-forward width, vocabulary."""
+"""Architecture, width, layers, heads, key and value heads, head size, feed-forward width, vocabulary.
+
+From 0.6B on these are Qwen3-0.6B, -4B, -8B and Llama-3.1-8B.
+"""
 
 WINDOW = 1024
-UNTIED = {"8B"}
+UNTIED = {"8B", "Llama-8B"}
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import torch
 
 from scripts.benchmarks import inference
+from scripts.benchmarks.inference_peers import StaticBatch
 from scripts.benchmarks.inference_workload import Outcome, floor_seconds, make_model, requests
 
 
@@ -31,6 +33,29 @@ def test_the_quick_run_measures_every_peer_and_finds_the_same_tokens(
     assert json.loads((tmp_path / "inference.json").read_text()) == figures
     assert (tmp_path / "inference.md").read_text().strip() in printed.out
     ElementTree.fromstring((tmp_path / "inference.svg").read_text())
+
+
+def test_a_peer_without_memory_is_a_line_of_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def greedy(*_: object) -> Outcome:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr(StaticBatch, "run", greedy)
+    monkeypatch.setattr(inference, "_http", lambda *_: {"model": "tiny", "clients": 1})
+    status = inference.main(["--quick", "--clients", "1", "--models", "tiny"])
+    printed = capsys.readouterr()
+    assert "| tiny | 1 | static batch | failed: out of memory |" in printed.out
+    figures = json.loads(printed.out.splitlines()[-1])
+    assert status == 0, printed.err
+    assert {cell["peer"] for cell in figures["cells"] if "failed" not in cell} >= {"one by one", "parley"}
+
+
+def test_the_models_for_a_gpu_are_as_large_as_they_are_called() -> None:
+    for name, billions in (("0.6B", 0.6), ("4B", 4.0), ("8B", 8.2), ("Llama-8B", 8.0)):
+        model = make_model(name, "meta")
+        assert model.dtype is torch.bfloat16
+        assert sum(parameter.numel() for parameter in model.parameters()) / 1e9 == pytest.approx(billions, rel=0.03)
 
 
 def test_all_peers_get_the_same_requests_and_the_floor_counts_what_is_read() -> None:
