@@ -9,6 +9,7 @@ its user is told, the one letter that is left, and what `scripts/redrive` makes 
     a result that is not in the bucket    3 calls      inbox       is answered
     think(), before it stores anything    5 records    inbox       is answered
     think(), when it calls the model      5 records    inbox       is answered
+    reply(), when it takes the result     15 records   inbox       is answered
     deliver()                             5 records    outbox      is delivered
     a channel that refuses                1 call       outbox      is delivered
     a channel that is always busy         5 x 8 calls  outbox      is delivered
@@ -82,6 +83,9 @@ CASES = [
     Case("think(), when it calls the model", 5, {"RecordsFailed": 5, "RecordsGivenUp": 1, "TurnsFailed": 1},
          reason="ValueError", tried="records",
          fault=lambda patch: patch.setattr("parley.domain.prompt.build", crash)),
+    Case("reply(), when it takes the result", 3,
+         {"RecordsFailed": 15, "RecordsGivenUp": 3, "ModelErrors": 3, "TurnsFailed": 1}, reason="ValueError",
+         fault=lambda patch: patch.setattr("parley.stages.model_to_outbox.take_result", crash)),
     Case("deliver()", 5, {"RecordsFailed": 5, "RecordsGivenUp": 1, "Undeliverable": 1}, queue="outbox",
          reason="ValueError", tried="records",
          fault=lambda patch: patch.setattr("parley.channels.slack.Slack.pieces", crash)),
@@ -92,7 +96,7 @@ CASES = [
          tried="slack"),
 ]  # fmt: skip
 
-OVER_MOTO = {"the model, refusing the request", "think(), before it stores anything", "a channel that refuses"}
+OVER_MOTO = {"a result that is not in the bucket", "think(), before it stores anything"}
 
 
 class StubbornSlack(SlackApi):
