@@ -133,6 +133,28 @@ def test_what_waits_behind_a_turn_that_is_given_up_becomes_the_next_one(world: W
     assert texts(world) == [NOTICE, "answer to turn 2"]
 
 
+def test_a_fault_that_meets_the_next_turn_as_well_costs_each_turn_one_letter_and_one_notice(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.say("e1", "one")
+    world.die_at = (len(world.steps) + 2, "after")  # stored, not asked
+    world.pump("inbox.fifo")
+    world.pass_time(61)
+    (record,) = world.sqs.receive_message(QueueUrl="inbox.fifo")["Messages"]
+    world.sqs.delete_message(QueueUrl="inbox.fifo", ReceiptHandle=record["ReceiptHandle"])
+    world.say("e2", "two")
+    world.pump("inbox.fifo")
+    with monkeypatch.context() as broken:
+        broken.setattr(world.model, "ask", lambda *_: 1 / 0)
+        # the next turn is open, and its call as hopeless: the record comes again
+        with pytest.raises(ZeroDivisionError):
+            give_up_message(record["MessageId"], record["Body"], "ValueError", world.now, world)
+        give_up_message(record["MessageId"], record["Body"], "ValueError", world.now, world)
+    world.pump("outbox.fifo", 10)
+    assert texts(world) == [NOTICE, NOTICE]
+    assert [read_failed(letter["Body"]).turn for letter in letters(world)] == [1, 2]  # type: ignore[union-attr]
+
+
 def test_where_nothing_can_be_stored_the_record_is_the_letter_and_the_user_is_told_all_the_same(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

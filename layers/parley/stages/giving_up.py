@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from parley.domain import conversation as rules
 from parley.domain import notices, prompt
-from parley.domain.conversation import Change, Status
+from parley.domain.conversation import Change, Conversation, Status
 from parley.domain.message import Incoming, channel_of
 from parley.domain.turn import Ask, ModelReply, is_read_on_demand
 from parley.envelopes import read_inbox, read_outbox
@@ -33,15 +33,18 @@ def give_up_message(record: str, body: str, error: str, now: float, ports: Ports
     except UnreadableRecord:
         ports.inbox.bury(body, UNREADABLE, record, error)
         return
-    if isinstance(command, Incoming):
-        try:
-            _store_and_fail(command, record, error, now, ports)
-            return
-        except Exception as failure:
-            ports.telemetry.warn("not even its failure can be stored", reason=type(failure).__name__)
-    ports.inbox.bury(body, command.conversation, record, error)
-    if isinstance(command, Incoming):
+    if not isinstance(command, Incoming):
+        ports.inbox.bury(body, command.conversation, record, error)
+        return
+    try:
+        found = _stored(command, record, now, ports)
+    except Exception as failure:
+        ports.telemetry.warn("not even its failure can be stored", reason=type(failure).__name__)
+        ports.inbox.bury(body, command.conversation, record, error)
         _tell(command, ports)
+        return
+    if found is not None and found.status is Status.THINKING and found.asked_by == record:
+        fail_turn(found.ask(), record, error, now, ports)
 
 
 def give_up_result(record: str, body: str, error: str, now: float, ports: Ports) -> None:
@@ -87,8 +90,8 @@ def fail_turn(owed: Ask, record: str, error: str, now: float, ports: Ports) -> N
         ask(change.after, messages, ports)
 
 
-def _store_and_fail(incoming: Incoming, record: str, error: str, now: float, ports: Ports) -> None:
-    """Store the message, if that was not done, and end its turn; one that another turn keeps waiting needs no more."""
+def _stored(incoming: Incoming, record: str, now: float, ports: Ports) -> Conversation | None:
+    """Store the message, if that was not done. A turn that it opens now, or opened before, is this record's to end."""
 
     def decide() -> Change:
         return rules.accept(ports.conversations.find(incoming.conversation), incoming, record, now, ports.patience)
@@ -97,9 +100,7 @@ def _store_and_fail(incoming: Incoming, record: str, error: str, now: float, por
         say(commit(decide, now, ports), ports)
     except AlreadySeen:
         ports.telemetry.note("message seen before")
-    found = ports.conversations.find(incoming.conversation)
-    if found is not None and found.status is Status.THINKING and found.asked_by == record:
-        fail_turn(found.ask(), record, error, now, ports)
+    return ports.conversations.find(incoming.conversation)
 
 
 def _tell(incoming: Incoming, ports: Ports) -> None:
