@@ -50,14 +50,16 @@ def main(arguments: Sequence[str]) -> int:
 def _table(options: argparse.Namespace) -> int:
     prices = load_prices()["instances_per_hour"]
     scores = read_scores(options.scores)
-    found = rows(load_candidates(), load_instances(), prices, scores)
+    versions = _registry(options).versions() if options.registry else []
+    found = rows(load_candidates(), load_instances(), prices, scores, versions)
     if options.fit:
         able = (row for row in found if options.method in row["fits"][options.fit])
         found = [row | {"price": prices.get(options.fit)} for row in able]
     if options.json:
         print(json.dumps(found))
         return 0
-    metrics = options.metric or sorted({name for row in found for name in row["scores"]})[:MOST_METRICS]
+    scored = [entry["scores"] for row in found for entry in (row, *row["versions"])]
+    metrics = options.metric or sorted({name for entry in scored for name in entry})[:MOST_METRICS]
     print(draw(found, metrics, options.fit))
     print("memory in GiB; * asks for consent to its licence; scripts/models --help says how it is computed")
     return 0
@@ -143,6 +145,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--scores", type=Path, nargs="+", default=[], metavar="DIR", help="evaluation folders, to show beside")
     add("--metric", action="append", metavar="NAME", help=f"a metric to show (default: the first {MOST_METRICS})")
     add("--json", action="store_true", help="print everything as JSON")
+    _place_options(
+        parser, None, "versions to show with the model that they were made from: a folder, or s3://BUCKET/PREFIX"
+    )
     commands = parser.add_subparsers(title="commands", metavar="")
     _versions_parser(commands)
     return parser
@@ -164,15 +169,17 @@ def _versions_parser(commands: Any) -> None:
     works = ((promote, _promote), (rollback, _roll_back), (listing, _list), (history, _history))
     for command, work in works:
         command.set_defaults(work=work)
-        command.add_argument("--name", default="parley", help="the model's (default: parley)")
-        command.add_argument(
-            "--registry", default=REGISTRY, metavar="PLACE", help="a folder, or s3://BUCKET/PREFIX (default: registry)"
-        )
-        command.add_argument("--region", help="of the bucket (default: your configuration's)")
-        command.add_argument("--profile", help="whose credentials (default: your configuration's)")
+        _place_options(command, REGISTRY, "a folder, or s3://BUCKET/PREFIX (default: registry)")
         command.add_argument("--json", action="store_true", help="print the result as JSON")
     for command in (promote, rollback):
         command.add_argument("--by", default=_user(), help="who does it (default: your user name)")
+
+
+def _place_options(parser: argparse.ArgumentParser, default: str | None, what: str) -> None:
+    parser.add_argument("--name", default="parley", help="the model's in the registry (default: parley)")
+    parser.add_argument("--registry", default=default, metavar="PLACE", help=what)
+    parser.add_argument("--region", help="of the bucket (default: your configuration's)")
+    parser.add_argument("--profile", help="whose credentials (default: your configuration's)")
 
 
 def _user() -> str:

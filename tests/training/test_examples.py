@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -157,6 +160,21 @@ def test_rows_are_filled_without_cutting_or_losing_a_document() -> None:
     assert sorted(index for row in rows for index in row) == list(range(500))
     assert all(sum(lengths[index] for index in row) <= 100 for row in rows)
     assert sum(lengths) / (100 * len(rows)) > 0.97
+
+
+def test_arrays_on_a_full_disk_raise_what_every_write_raises_and_leave_no_file(tmp_path: Path) -> None:
+    program = (
+        "import errno, pathlib, resource, signal, sys, numpy\n"
+        "from training.prepare.packing import save\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try: save({'a': numpy.zeros(10_000)}, pathlib.Path(sys.argv[1]))\n"
+        "except OSError as error: sys.exit(error.errno == errno.EFBIG and 7)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(MODEL.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "a")], env=environment, timeout=120)
+    assert done.returncode == 7
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_packed_row_says_where_each_document_begins() -> None:

@@ -68,7 +68,8 @@ def test_text_is_brought_into_one_form_that_means_the_same() -> None:
     ("words", "tag"),
     [
         ("Where is my order, please?", "en"), ("我的order在哪里", "zh"), ("これは日本語です", "ja"),
-        ("안녕하세요 여러분", "ko"), ("¿Dónde está mi pedido, por favor?", "es"), ("123 :-)", "und"),
+        ("안녕하세요 여러분", "ko"), ("yes please", "en"), ("ok", "und"),
+        ("¿Dónde está mi pedido, por favor?", "es"), ("123 :-)", "und"),
     ],
 )  # fmt: skip
 def test_the_language_is_told_by_script_and_words(words: str, tag: str) -> None:

@@ -271,6 +271,12 @@ def test_the_commands_promote_list_and_roll_back_with_their_exit_statuses(
     assert run("promote", str(two.model), "--evaluation", str(two.evaluation), *loose)[0] == 0
     listed = json.loads(run("list", "--json")[1])
     assert [(entry["version"], entry["in_use"]) for entry in listed] == [("0001", False), ("0002", True)]
+    table = run("--metric", "tool.name")[1].splitlines()
+    (base,) = [at for at, line in enumerate(table) if line.startswith("Qwen3-0.6B")]
+    assert [line.split() for line in table[base + 1 : base + 3]] == [
+        ["shop", "0001", "0.970"],
+        ["shop", "0002", "0.500"],
+    ]
     assert json.loads(run("rollback", "--json")[1])["version"] == "0001"
     assert run("rollback")[0] == 2
     assert "there is nothing to roll back to" in run("history")[1]

@@ -17,8 +17,10 @@ def rows(
     instances: Mapping[str, Instance],
     prices: Mapping[str, float],
     scores: Mapping[str, Mapping[str, float]],
+    versions: Sequence[Mapping[str, Any]] = (),
 ) -> list[dict[str, Any]]:
-    """One row for each candidate. `prices` are USD an hour by instance type, `scores` metrics by model name."""
+    """One row for each candidate. `prices` are USD an hour by instance type, `scores` metrics by model name, `versions`
+    those of a registry (version.json), each of which stands with the model that it was made from."""
     made = []
     for candidate in candidates:
         shape = candidate.shape()
@@ -33,9 +35,15 @@ def rows(
             "train_on": {name: _cheapest(name, room, prices) for name in TRAIN},
             "fits": {name: [way for way, is_room in ways.items() if is_room] for name, ways in room.items()},
             "scores": dict(_scores_of(candidate.model, scores)),
+            "versions": [_version(v) for v in versions if v["training"].get("base_model") == candidate.model],
         }  # fmt: skip
         made.append(row)
     return sorted(made, key=lambda row: int(row["parameters"]))
+
+
+def _version(version: Mapping[str, Any]) -> dict[str, Any]:
+    metrics = {name: float(metric["value"]) for name, metric in version["metrics"].items()}
+    return {"name": version["name"], "version": version["version"], "scores": metrics}
 
 
 def _cheapest(way: str, room: Mapping[str, Mapping[str, bool]], prices: Mapping[str, float]) -> dict[str, Any] | None:
@@ -78,8 +86,11 @@ def draw(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str], fit: str | N
             f"{row['context']:,}", " ".join(row["languages"]) + _more(row), f"{row['serve_gib']['bfloat16']:.1f}",
             f"{row['serve_gib']['int8']:.1f}", f"{row['train_gib']['lora bfloat16']:.1f}",
             f"{row['train_gib']['full float32']:.1f}", place["instance"].removeprefix("ml.") if place else "-",
-            f"{cost:.3f}" if cost else "-", *(_score(row["scores"].get(name)) for name in metrics),
+            f"{cost:.3f}" if cost else "-", *_scores(row["scores"], metrics),
         ])  # fmt: skip
+        for version in row["versions"]:
+            told = f"  {version['name']} {version['version']}"
+            lines.append([told, *[""] * (len(head) - len(metrics) - 1), *_scores(version["scores"], metrics)])
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     return "\n".join(text)
@@ -94,5 +105,5 @@ def _more(row: Mapping[str, Any]) -> str:
     return f" +{more}" if more else ""
 
 
-def _score(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _scores(scores: Mapping[str, float], metrics: Sequence[str]) -> list[str]:
+    return [f"{scores[name]:.3f}" if name in scores else "-" for name in metrics]

@@ -20,6 +20,12 @@ CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufffe\
 HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U000323af]")
 KANA = re.compile(r"[\u3040-\u30ff]")
 HANGUL = re.compile(r"[\uac00-\ud7af\u1100-\u11ff]")
+TOLD_APART = (
+    "en", "de", "fr", "es", "pt", "it", "nl", "sv", "da", "no", "fi", "pl", "cs", "ro", "hu", "tr", "ru", "uk", "el",
+    "ar", "he", "fa", "hi", "th", "vi", "id",
+)  # fmt: skip
+"""The languages that py3langid chooses from. Among all 97 it knows, a short English question is often taken for one
+that has few speakers; among these 209 of the 210 in the first held-out set were told right and none wrong."""
 LOOKED_AT = 4_000
 """Characters of a record by which its language is known."""
 
@@ -64,7 +70,7 @@ def _normalise_call(function: dict[str, Any]) -> dict[str, Any]:
 def language(text: str) -> str:
     """ISO 639-1 of the language that most of the text is in; `und` where that cannot be told.
 
-    By script where a script tells; else by py3langid, which knows 97 languages, if it is surer than not.
+    By script where a script tells; else by py3langid, among TOLD_APART, if it is surer than not.
     """
     text = text[:LOOKED_AT]
     letters = sum(character.isalpha() for character in text)
@@ -85,7 +91,9 @@ def language(text: str) -> str:
 def _identifier() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    identifier.set_languages(list(TOLD_APART))
+    return identifier
 
 
 def language_of(record: Record) -> str:

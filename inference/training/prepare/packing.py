@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import random
+import re
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from training.prepare.examples import Example
@@ -55,10 +57,13 @@ def pack(examples: Sequence[Example], context: int, padding: int, seed: int) -> 
 
 
 def save(packed: Packed, path: Path) -> None:
-    """The arrays as safetensors, whole or not at all."""
+    """The arrays as safetensors, whole or not at all. Raises OSError, as every other write does."""
     written = path.with_suffix(".new")
     try:
         save_file(packed, written)
         os.replace(written, path)
+    except SafetensorError as error:
+        code = re.search(r"os error (\d+)", str(error))
+        raise OSError(int(code[1]) if code else 0, str(error), str(path)) from None
     finally:
         written.unlink(missing_ok=True)
