@@ -54,6 +54,14 @@ def test_no_instance_runs_past_the_limit_until_the_month_is_over(world: World) -
     assert world.guard.used["2026-12"] > 0
 
 
+def test_a_limit_that_did_not_reach_the_endpoint_is_set_again(world: World) -> None:
+    hours(world, 101)
+    world.guard.stopped = False  # that run died between the flag and the endpoint
+    meter(60, world.now, world)
+    assert world.guard.stopped
+    assert len(world.guard.told) == 2
+
+
 def test_a_higher_limit_wakes_the_model_up_in_the_same_month(world: World) -> None:
     hours(world, 101)
     assert world.guard.closed(world.now)

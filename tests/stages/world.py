@@ -137,6 +137,8 @@ class MemoryGuard:
 
     running: int = 0
     until: float = 0.0
+    stopped: bool = False
+    """Whether the endpoint may have no instance; the flag `until` is written before that, and taken back after."""
     used: dict[str, float] = field(default_factory=dict)
     levels: dict[str, Level] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
@@ -155,7 +157,7 @@ class MemoryGuard:
         return self.until > 0
 
     def instances(self) -> int:
-        return 0 if self.resting() else self.running
+        return 0 if self.stopped else self.running
 
     def add(self, month: str, seconds: float) -> tuple[float, Level]:
         self.used[month] = self.used.get(month, 0.0) + seconds
@@ -167,8 +169,10 @@ class MemoryGuard:
 
     def close(self, until: float) -> None:
         self.until = until
+        self.stopped = True
 
     def open(self) -> None:
+        self.stopped = False
         self.until = 0.0
 
 

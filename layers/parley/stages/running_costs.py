@@ -30,7 +30,7 @@ def meter(seconds: float, now: float, ports: Ports) -> None:
     used, told = guard.add(month, running * seconds)
     level = budget.level(used)
     if level is Level.CLOSED:
-        if not guard.closed(now):
+        if running or not guard.closed(now):  # an instance that runs: the run that closed may have died half-way
             guard.close(end_of_month(now))
     elif guard.resting():
         guard.open()  # another month, or a higher limit
