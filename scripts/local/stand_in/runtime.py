@@ -106,7 +106,7 @@ class StandInWiring:
         for name in ("inbox-dead.fifo", "outbox-dead.fifo", "replies-dead"):
             self.sqs.create(name)
         self.sqs.create("inbox.fifo", 180, 8, "inbox-dead.fifo")
-        self.sqs.create("outbox.fifo", 360, 12, "outbox-dead.fifo")
+        self.sqs.create("outbox.fifo", 240, 12, "outbox-dead.fifo")
         self.sqs.create("replies", 180, 8, "replies-dead")
         self.bucket = Bucket()
         self.endpoint = Endpoint(model, self.bucket, self.sqs, "replies")
