@@ -69,6 +69,14 @@ def test_closing_and_opening_move_the_endpoint_s_bound_and_the_flag(
     assert not guard.resting()
 
 
+def test_who_closes_or_opens_knows_it_at_once(guard: StackGuard, clock: Clock) -> None:
+    assert not guard.closed(clock.now)  # read, and kept for five minutes
+    guard.close(clock.now + 1000)
+    assert guard.closed(clock.now)
+    guard.open()
+    assert not guard.resting()
+
+
 def test_without_an_endpoint_nothing_runs(guard: StackGuard) -> None:
     assert guard.instances() == 0
 

@@ -12,6 +12,9 @@ from parley.domain.budget import Level
 from parley.ports import Secrets
 
 FLAG = "guard"
+FLAG_SECONDS = 300.0
+"""How long a flag that was read is kept, by `secrets`."""
+
 KEPT_SECONDS = 400 * 24 * 3600
 """How long a month's sum is kept: a year can be compared with the one before."""
 
@@ -46,6 +49,7 @@ class StackGuard:
         self._topic = topic
         self._limited = limited
         self._estimate: tuple[float, float | None] = (0.0, None)
+        self._written: tuple[float, float] = (0.0, 0.0)
 
     def closed(self, now: float) -> bool:
         """Whether the model rests; what is known of it may be five minutes old."""
@@ -81,13 +85,13 @@ class StackGuard:
 
     def close(self, until: float) -> None:
         """No instance until then: first the flag, by which users hear of it, then the endpoint."""
-        self._write({"until": until})
+        self._write(until)
         self._limit(0)
 
     def open(self) -> None:
         """As many instances as the stack allows: first the endpoint, then the flag."""
         self._limit(self._most)
-        self._write({"until": 0})
+        self._write(0)
 
     def woke(self, seconds: float, now: float) -> None:
         """Add it to the last ones, unless one was added within the half hour: all who waited come with the same."""
@@ -120,12 +124,18 @@ class StackGuard:
         return seconds
 
     def _until(self) -> float:
+        """What the flag says: as this process wrote it, for as long as it may still know it as it was before."""
+        known_until, written = self._written
+        if self._clock() < known_until:
+            return written
         flag: Mapping[str, Any] = self._secrets.get(FLAG) or {}
         until = flag.get("until", 0)
         return float(until) if isinstance(until, int | float) else 0.0
 
-    def _write(self, flag: Mapping[str, Any]) -> None:
-        self._client("ssm").put_parameter(Name=self._flag, Value=json.dumps(flag), Type="String", Overwrite=True)
+    def _write(self, until: float) -> None:
+        value = json.dumps({"until": until})
+        self._client("ssm").put_parameter(Name=self._flag, Value=value, Type="String", Overwrite=True)
+        self._written = (self._clock() + FLAG_SECONDS, until)
 
     def _limit(self, most: int) -> None:
         self._client("application-autoscaling").register_scalable_target(
