@@ -39,6 +39,11 @@ class Answer:
     raw: bytes | None = None
     drop: bool = False
 
+    @property
+    def body(self) -> bytes:
+        """What goes over the wire."""
+        return self.raw if self.raw is not None else json.dumps(self.document).encode()
+
 
 class Platform:
     """An API on loopback. `with` starts and ends it; `script` lines up answers, after which it answers on its own."""
@@ -90,8 +95,9 @@ class Platform:
         """The answer to a call for which none is scripted."""
         raise NotImplementedError
 
-    def _take(self, call: Call) -> Answer:
+    def take(self, path: str, headers: Mapping[str, str], raw: bytes) -> Answer:
         """Record a call and decide its answer; calls are seen in the order in which they are answered."""
+        call = Call(path, headers, _read(raw, headers), time.monotonic())
         with self._changed:
             answer = self._script.popleft() if self._script else self.answer(call)
             self._calls.append(call)
@@ -106,11 +112,11 @@ class Platform:
             def do_POST(self) -> None:
                 raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                answer = platform._take(Call(self.path, headers, _read(raw, headers), time.monotonic()))
+                answer = platform.take(self.path, headers, raw)
                 if answer.drop:
                     self.close_connection = True
                     return
-                body = answer.raw if answer.raw is not None else json.dumps(answer.document).encode()
+                body = answer.body
                 self.send_response(answer.status)
                 self.send_header("Content-Type", "application/json; charset=utf-8")
                 self.send_header("Content-Length", str(len(body)))
