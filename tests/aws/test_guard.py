@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from parley.aws.budget import MOST_WAKE_UPS, StackGuard
 from parley.aws.secrets import SsmSecrets
@@ -25,10 +27,10 @@ def guard(topic: str, clock: Clock) -> StackGuard:
     return make(clock, topic)
 
 
-def make(clock: Clock, topic: str, limited: bool = True) -> StackGuard:
+def make(clock: Clock, topic: str, limited: bool = True, client: Callable[[str], Any] = boto3.client) -> StackGuard:
     secrets = SsmSecrets(boto3.client("ssm"), "/parley", clock)
     return StackGuard(
-        boto3.client, secrets, clock, endpoint="parley", table="parley", secrets_path="/parley", most=3, topic=topic,
+        client, secrets, clock, endpoint="parley", table="parley", secrets_path="/parley", most=3, topic=topic,
         limited=limited,
     )  # fmt: skip
 
@@ -79,6 +81,16 @@ def test_who_closes_or_opens_knows_it_at_once(guard: StackGuard, clock: Clock) -
 
 def test_without_an_endpoint_nothing_runs(guard: StackGuard) -> None:
     assert guard.instances() == 0
+
+
+def test_an_endpoint_that_cannot_be_asked_is_not_taken_for_one_without_instances(clock: Clock, topic: str) -> None:
+    class Throttled:
+        def describe_endpoint(self, **_: Any) -> None:
+            raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow down"}}, "DescribeEndpoint")
+
+    guard = make(clock, topic, client=lambda service: Throttled())
+    with pytest.raises(ClientError):
+        guard.instances()
 
 
 def test_a_flag_that_somebody_broke_closes_nothing(guard: StackGuard, clock: Clock) -> None:

@@ -11,6 +11,9 @@ from botocore.exceptions import ClientError
 from parley.domain.budget import Level
 from parley.ports import Secrets
 
+NO_ENDPOINT = "ValidationException"
+"""What SageMaker answers for an endpoint that it does not find."""
+
 FLAG = "guard"
 FLAG_SECONDS = 300.0
 """How long a flag that was read is kept, by `secrets`."""
@@ -60,10 +63,12 @@ class StackGuard:
         return self._until() > 0
 
     def instances(self) -> int:
-        """How many run now; none where there is no endpoint."""
+        """How many run now; none where there is no endpoint. Raises ClientError where AWS does not say."""
         try:
             described = self._client("sagemaker").describe_endpoint(EndpointName=self._endpoint)
-        except ClientError:
+        except ClientError as error:
+            if error.response["Error"]["Code"] != NO_ENDPOINT:
+                raise
             return 0
         return sum(variant.get("CurrentInstanceCount", 0) for variant in described.get("ProductionVariants") or [])
 
