@@ -173,7 +173,7 @@ def busy_channel(system: System) -> None:
 
 
 def channel_down(system: System) -> None:
-    """The channel is down for longer than a queue tries: its record is a dead letter, and the sweep tries again."""
+    """The channel is down for longer than a queue tries: the sweep tries again."""
     system.world.slack.platform.script(*[Answer(503, {"ok": False})] * 8)
     system.slack("hello")
     system.settle()
@@ -239,11 +239,11 @@ SCENARIOS = (
     Scenario("cancel", "a turn is cancelled", cancelled, CANCELS),
     Scenario("withdraw", "a waiting message is taken back", withdrawn, CANCELS),
     Scenario("retry", "the model fails once", model_error),
-    Scenario("give-up", "the model fails every time", model_gives_up, FAILS),
+    Scenario("give-up", "the model fails every time", model_gives_up, FAILS, dead_letters=1),
     Scenario("lost", "a notification is lost", lost_notification, needs_the_sweep=True),
     Scenario("silent", "the model never answers the first try", silent_model, needs_the_sweep=True),
     Scenario("busy", "the channel is busy", busy_channel),
-    Scenario("down", "the channel is down for long", channel_down, dead_letters=1, needs_the_sweep=True),
+    Scenario("down", "the channel is down for long", channel_down, needs_the_sweep=True),
     Scenario(
         "refused", "the channel refuses for good", refusing_channel, frozenset({TurnStatus.UNDELIVERABLE}),
         dead_letters=1,
