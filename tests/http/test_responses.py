@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from openai import BadRequestError, NotFoundError, OpenAI
 
+from parley.aws import items
+from scripts.benchmarks.request_meters import size
 from scripts.local.stand_in.runtime import StandInWiring
 from tests.http.conftest import HeldModel
 from tests.waiting import until
@@ -23,6 +27,20 @@ def test_a_string_is_answered(client: OpenAI) -> None:
     assert response.model == "default"
     assert response.usage is not None
     assert response.usage.output_tokens == 1
+
+
+def test_a_branch_takes_along_only_what_fits_one_item_of_the_table(client: OpenAI, parts: StandInWiring) -> None:
+    long: Any = [{"role": "user", "content": "x" * 31_000} for _ in range(8)]
+    first = client.responses.create(input=long)
+    client.responses.create(input="more", previous_response_id=first.id)
+    branch = client.responses.create(input=long, previous_response_id=first.id)
+    assert branch.status == "completed"
+    stored = [message for shelf in parts.conversations.all().values() for message in shelf.messages.values()]
+    sizes = [size(items.from_message("c", message)) for message in stored]
+    assert max(sizes) < 400 * 1024, "DynamoDB refuses more, which moto does not"
+    said = [entry.text for entry in stored[-2].preface]
+    assert said[-7:] == ["x" * 31_000] * 7, "what the caller sends itself goes along whole"
+    assert len(said) > 7
 
 
 def test_the_model_may_be_left_out(client: OpenAI) -> None:

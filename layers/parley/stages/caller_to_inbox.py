@@ -14,7 +14,9 @@ from parley.ports import Ports
 
 CHANNEL = "api"
 PREFACE_BYTES = 200_000
-"""How much of an earlier conversation a branch takes along: with the new message it fits one table item."""
+"""How much of an earlier conversation a branch takes along, where the new message leaves room for it."""
+ITEM_BYTES = 380_000
+"""How much text one item of the table may hold: DynamoDB takes 400 KiB, names and numbers among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ def submit(request: Request, place: Place, previous: Place | None, now: float, t
     if request.conversation is not None:
         place = replace(place, thread=f"c_{request.conversation}")
     elif previous is not None:
-        branch = _branch(previous, ports)
+        own = sum(len(text.encode(errors="replace")) for text in (request.text, *(said.text for said in preface)))
+        branch = _branch(previous, min(PREFACE_BYTES, ITEM_BYTES - own), ports)
         place = place if branch is not None else replace(place, thread=previous.thread)
         preface = (*(branch or ()), *preface)
     incoming = Incoming(
@@ -101,7 +104,7 @@ def delete(place: Place, ports: Ports) -> None:
     ports.conversations.forget_messages(place.conversation, gone, sequences)
 
 
-def _branch(previous: Place, ports: Ports) -> tuple[Said, ...] | None:
+def _branch(previous: Place, room: int, ports: Ports) -> tuple[Said, ...] | None:
     """What was said up to the previous response, when more was said after it; None when it is the latest.
 
     A conversation is one line: answering an older response again begins a new one, which takes this along.
@@ -119,4 +122,4 @@ def _branch(previous: Place, ports: Ports) -> tuple[Said, ...] | None:
     last = turn.answer if turn is not None and turn.answer is not None else mark.sequence
     before = ports.conversations.messages(previous.conversation, last + 1, prompt.HISTORY_MESSAGES)
     said = (m for m in before if m.turn <= mark.turn and m.role in ("user", "assistant"))
-    return tuple(prompt.newest(prompt.flatten(sorted(said, key=lambda m: (m.turn, m.sequence))), PREFACE_BYTES))
+    return tuple(prompt.newest(prompt.flatten(sorted(said, key=lambda m: (m.turn, m.sequence))), room))
