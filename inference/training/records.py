@@ -23,9 +23,12 @@ class Malformed(Exception):
         self.detail = detail
 
 
-def record_id(uri: str, position: int) -> str:
-    """32 hex digits that stand for one entry of one source."""
-    return hashlib.sha256(f"{uri}\0{position}".encode()).hexdigest()[:32]
+def record_id(uri: str, position: int, content: Mapping[str, Any]) -> str:
+    """32 hex digits that stand for an entry of a source: two files of the same name differ by their content.
+
+    Raises Malformed as `to_line` does.
+    """
+    return hashlib.sha256(f"{uri}\0{position}\0".encode(errors="surrogateescape") + to_line(content)).hexdigest()[:32]
 
 
 def check_messages(value: Any) -> list[dict[str, Any]]:

@@ -144,6 +144,9 @@ MALFORMED = {
         "bad_tool_call",
     b'{"question": "", "answer": "x"}': "missing_value",
     b'{"text": "t", "feedback": "meh"}': "bad_feedback",
+    b'{"text": "t", "licence": ["mit"]}': "bad_terms",
+    b'{"text": "t", "conversation": {}}': "bad_conversation",
+    b'{"text": "t", "tools": [{"function": {"n": 1e999}}]}': "not_json",
 }  # fmt: skip
 
 
@@ -227,6 +230,23 @@ def test_a_finished_folder_stays_while_it_is_made_anew(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         collect([(Counted("b", die=True), TERMS)], tmp_path / "out", {})
     assert read_manifest(tmp_path / "out", "collected")["sources"][0]["uri"] == "test:a"
+
+
+def test_what_was_collected_before_is_no_source(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({"messages": TALK}))
+    for _ in range(2):
+        assert collected(tmp_path, tmp_path / "out")["records"] == 1
+
+
+def test_files_of_the_same_name_keep_their_records_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = set()
+    for answer in ("Yes", "No"):
+        (tmp_path / answer).mkdir()
+        monkeypatch.chdir(tmp_path / answer)
+        Path("faq.csv").write_text(f"question,answer\nOpen?,{answer}\n")
+        collected(Path("faq.csv"), Path("out"))
+        ids |= {record["id"] for record in records(Path("out"))}
+    assert len(ids) == 2
 
 
 def test_a_folder_that_no_step_made_is_never_replaced(tmp_path: Path) -> None:

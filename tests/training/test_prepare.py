@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -19,15 +20,20 @@ from training.prepare.cleaning import Filters, language, normalise, why_not
 from training.prepare.duplicates import Duplicates, HeldOut, shingles
 from training.prepare.preparing import Settings, prepare
 from training.prepare.splitting import SPLITS, split
-from training.records import read_records, record_id, write_records
+from training.records import read_records, write_records
 
 MODEL = Path(__file__).parents[2] / "inference/model"
 Record = dict[str, Any]
 
 
+def scramble(word: str, n: int) -> str:
+    """32 characters that look random."""
+    return hashlib.sha256(f"{word}{n}".encode()).hexdigest()[:32]
+
+
 def talk(question: str, answer: str, n: int = 0, **more: Any) -> Record:
     messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-    id = record_id(question + answer, n)
+    id = scramble(question + answer, n)
     return {
         "id": id,
         "conversation": id,
@@ -40,7 +46,7 @@ def talk(question: str, answer: str, n: int = 0, **more: Any) -> Record:
 
 
 def text(words: str) -> Record:
-    return {"id": record_id(words, 0), "conversation": record_id(words, 0), "text": words, "language": None}
+    return {"id": scramble(words, 0), "conversation": scramble(words, 0), "text": words, "language": None}
 
 
 def collected(folder: Path, records: Sequence[Record]) -> Path:
@@ -53,7 +59,7 @@ def collected(folder: Path, records: Sequence[Record]) -> Path:
 
 def many(count: int) -> list[Record]:
     """Records that have hardly a run of characters in common."""
-    return [talk(f"{n}? " + record_id("q", n), f"{record_id('a', n)} is number {n}.") for n in range(count)]
+    return [talk(f"{n}? " + scramble("q", n), f"{scramble('a', n)} is number {n}.") for n in range(count)]
 
 
 def removed(folder: Path) -> dict[str, str]:
@@ -109,7 +115,7 @@ def test_repeats_are_found_to_the_letter_and_nearly_and_others_are_not() -> None
 
 
 def test_near_repeats_are_found_as_their_jaccard_similarity_says() -> None:
-    words = [record_id("w", n)[:7] for n in range(400)]
+    words = [scramble("w", n)[:7] for n in range(400)]
     base = " ".join(words[:200])
     missed = wrong = 0
     for n in range(40):
@@ -161,7 +167,7 @@ def test_every_record_is_in_one_split_or_removed_with_a_reason(tmp_path: Path) -
     records = many(120)
     records += [records[0] | {"id": "again"}, talk("x", "y")]
     pieces = [
-        text(f"Piece {n}: {record_id('t', n)} {record_id('u', n)}") | {"conversation": "one book"} for n in range(30)
+        text(f"Piece {n}: {scramble('t', n)} {scramble('u', n)}") | {"conversation": "one book"} for n in range(30)
     ]
     source = collected(tmp_path / "in", records + pieces)
     made = prepare([source], tmp_path / "out", Settings(validation=0.2, test=0.2))
@@ -215,7 +221,7 @@ def test_the_same_folders_and_settings_give_the_same_bytes(tmp_path: Path) -> No
 
 
 def test_a_run_that_was_killed_anywhere_ends_with_the_same_folder(tmp_path: Path) -> None:
-    source = collected(tmp_path / "in", [*many(30), talk("long", " ".join(record_id("l", n) for n in range(20)))])
+    source = collected(tmp_path / "in", [*many(30), talk("long", " ".join(scramble("l", n) for n in range(20)))])
     prepare([source], tmp_path / "whole", PACKED)
     said = 0
 
@@ -245,8 +251,8 @@ def test_a_run_that_was_killed_anywhere_ends_with_the_same_folder(tmp_path: Path
 
 
 def test_conversations_that_do_not_fit_are_removed_and_texts_are_cut_into_windows(tmp_path: Path) -> None:
-    long = talk("long", " ".join(record_id("l", n) for n in range(50)))
-    book = text(" ".join(record_id("t", n) for n in range(100)))
+    long = talk("long", " ".join(scramble("l", n) for n in range(50)))
+    book = text(" ".join(scramble("t", n) for n in range(100)))
     source = collected(tmp_path / "in", [*many(5), long, book])
     made = prepare([source], tmp_path / "out", replace(PACKED, validation=0, test=0))
     assert removed(tmp_path / "out") == {long["id"]: "longer_than_context"}

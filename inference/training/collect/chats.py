@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,9 +69,7 @@ def interpret(value: Any, columns: Columns) -> tuple[str, list[dict[str, Any]]]:
     """The shape of an entry, and the fields of its records: two of a preference, else one. Raises Malformed."""
     if not isinstance(value, Mapping):
         raise Malformed("not_object", f"an entry must be a JSON object; this is a {type(value).__name__}")
-    kept = {name: value[name] for name in KEPT if value.get(name) is not None}
-    if kept.get("feedback") not in (None, "up", "down"):
-        raise Malformed("bad_feedback", "feedback must be up, down or null")
+    kept = _kept(value)
     if tools := value.get("tools"):
         kept["tools"] = _tools(tools)
     if columns:
@@ -89,6 +88,20 @@ def interpret(value: Any, columns: Columns) -> tuple[str, list[dict[str, Any]]]:
     if isinstance(value.get("text"), str):
         return "jsonl", [{"text": value["text"], **kept}]
     return "jsonl", [pair(value, guess_columns(list(value))) | kept]
+
+
+def _kept(value: Mapping[str, Any]) -> dict[str, Any]:
+    """What the entry says of itself, checked."""
+    kept = {name: value[name] for name in KEPT if value.get(name) is not None}
+    if kept.get("feedback") not in (None, "up", "down"):
+        raise Malformed("bad_feedback", "feedback must be up, down or null")
+    if not isinstance(kept.get("licence", ""), str) or not isinstance(kept.get("consent", {}), Mapping):
+        raise Malformed("bad_terms", "licence must be a text, and consent an object")
+    if not isinstance(kept.get("conversation", ""), str | int):
+        raise Malformed("bad_conversation", "conversation must be a text or a number")
+    if not re.fullmatch("[a-z]{2,3}", str(kept.get("language", "en"))):
+        del kept["language"]  # a language's name, which prepare finds out by itself
+    return kept
 
 
 def guess_columns(names: Sequence[str]) -> dict[str, str]:

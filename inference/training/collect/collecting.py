@@ -61,12 +61,9 @@ def _read(source: Source, terms: Terms, parts: Path, say: Callable[[int], None])
         return
     written = part.with_suffix(".new")
     masked: Counter[str] = Counter()
-    before, nth = -1, 0
     with written.open("wb") as opened:
         for number, entry in enumerate(source.entries(parts), 1):
-            nth = 0 if before != entry.position else nth + 1
-            before = entry.position
-            opened.write(_line(entry, nth, source, terms, masked))
+            opened.write(_line(entry, source, terms, masked))
             say(number)
         opened.write(to_line({"masked": masked}))
     os.replace(written, part)
@@ -77,17 +74,17 @@ def _name(source: Source, terms: Terms) -> str:
     return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
-def _line(entry: Entry, nth: int, source: Source, terms: Terms, masked: Counter[str]) -> bytes:
+def _line(entry: Entry, source: Source, terms: Terms, masked: Counter[str]) -> bytes:
     """The entry as a line of the part: a record, or what is set aside."""
     place = {"uri": source.uri, "kind": entry.kind, "position": entry.position}
     try:
         if entry.fields is None:
             raise entry.error or Malformed("unknown", "")
-        record = _record(entry, nth, source.uri, place, terms)
+        record = _record(entry, source.uri, place, terms)
         if terms.masked:
             record, found = mask_record(record)
             masked.update(found)
-        return to_line({"record": record})
+        return to_line({"record": {"id": record_id(source.uri, entry.position, record), **record}})
     except Malformed as error:
         raw = entry.raw if entry.fields is None else str(dict(entry.fields))[:2_000]
         raw = raw.encode(errors="replace").decode()
@@ -96,15 +93,13 @@ def _line(entry: Entry, nth: int, source: Source, terms: Terms, masked: Counter[
         return to_line({"set_aside": {"source": place, "reason": error.reason, "detail": error.detail, "raw": raw}})
 
 
-def _record(entry: Entry, nth: int, uri: str, place: Mapping[str, Any], terms: Terms) -> Record:
+def _record(entry: Entry, uri: str, place: Mapping[str, Any], terms: Terms) -> Record:
     told = dict(entry.fields or {})
-    id = record_id(uri, entry.position) if not nth else record_id(f"{uri}#{nth}", entry.position)
     # a document's pieces stay together, and so do the two halves of a preference
-    whole = uri if "text" in told and entry.kind in ("text", "markdown", "html") else record_id(uri, entry.position)
+    whole = uri if entry.kind in ("text", "markdown", "html") else f"{uri}#{entry.position}"
     consent = told.get("consent") or ({"given": None, "by": None, "note": terms.consent} if terms.consent else None)
-    named = f"{uri}#{told['conversation']}" if told.get("conversation") else whole
+    named = f"{uri}#{told['conversation']}" if "conversation" in told else whole
     return {
-        "id": id,
         "source": place,
         "language": None,
         "feedback": None,

@@ -13,6 +13,7 @@ from training.collect.documents import read_document
 from training.collect.entries import Entry
 from training.collect.tables import read_table
 from training.errors import StepFailed
+from training.folders import MANIFEST
 
 KINDS = {
     ".txt": "text", ".text": "text", ".md": "markdown", ".markdown": "markdown", ".html": "html", ".htm": "html",
@@ -123,7 +124,8 @@ def _add_files(place: Path, kind: str | None, columns: Mapping[str, str], found:
         return 0
     skipped = 0
     for folder, folders, names in os.walk(place):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        # what a step made is no source: the next run would collect what this one has written
+        folders[:] = sorted(n for n in folders if not n.startswith(".") and not Path(folder, n, MANIFEST).is_file())
         for name in sorted(names):
             read_as = kind or KINDS.get(Path(name).suffix.lower())
             if read_as and not name.startswith("."):

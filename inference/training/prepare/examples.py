@@ -9,6 +9,7 @@ out), no one text holds every answer as it has to be written, and each answer be
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ from numpy.typing import NDArray
 
 from training.errors import StepFailed
 from training.records import Malformed, Record
+
+WORD_JOINER = "\u2060"
+"""Put inside a control token's name in somebody's text, as the server does: nobody writes another's turn."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,10 @@ class ExampleMaker:
             raise StepFailed(f"the tokenizer of {name} has no end token; set eos_token in its tokenizer_config.json")
         self._tokenizer = tokenizer
         self._name = name
+        added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+        control = {token.content for token in added if token.special} | set(tokenizer.all_special_tokens)
+        longest_first = sorted((token for token in control if len(token) > 1), key=len, reverse=True)
+        self._control = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
         self._marks = tuple({*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()} - {""})
 
     @property
@@ -72,7 +80,11 @@ class ExampleMaker:
         return found
 
     def _windows(self, text: str, context: int) -> Iterator[Example]:
-        ids = [*self._tokenizer(text, add_special_tokens=False)["input_ids"], self._tokenizer.eos_token_id]
+        end = self._tokenizer.eos_token_id
+        ids = self._tokenizer(self._harmless(text))[
+            "input_ids"
+        ]  # with what this tokenizer puts before every text, if anything
+        ids = ids if ids[-1:] == [end] else [*ids, end]
         for start in range(0, len(ids), context):
             window = ids[start : start + context]
             if len(window) > 1:
@@ -80,7 +92,8 @@ class ExampleMaker:
 
     def _texts(self, record: Record) -> list[tuple[str, list[tuple[int, int]]]]:
         """The conversation's text with the places of its answers; or one text an answer, where one cannot hold all."""
-        messages, tools = [_for_template(message) for message in record["messages"]], record.get("tools")
+        messages = [self._harmless(_for_template(message)) for message in record["messages"]]
+        tools = record.get("tools") or None
         answers = [i for i, message in enumerate(messages) if message["role"] == "assistant"]
         prompts = [self._render(messages[:i], tools, True) for i in answers]
         upto = [self._render(messages[: i + 1], tools, False) for i in answers]
@@ -94,6 +107,14 @@ class ExampleMaker:
         ):
             return [(whole[: spans[-1][1]], spans)]
         return [(text[: span[1]], [span]) for text, span in zip(upto, spans, strict=True)]
+
+    def _harmless(self, value: Any) -> Any:
+        """The same value with control tokens in its strings made plain text."""
+        if isinstance(value, str):
+            return self._control.sub(lambda found: found[0][:1] + WORD_JOINER + found[0][1:], value)
+        if isinstance(value, dict):
+            return {key: self._harmless(member) for key, member in value.items()}
+        return [self._harmless(member) for member in value] if isinstance(value, list) else value
 
     def _render(self, messages: list[dict[str, Any]], tools: Any, ask: bool) -> str:
         from jinja2 import TemplateError
