@@ -57,21 +57,19 @@ def test_what_the_browser_kept_and_the_address_says_is_text(page: Page) -> None:
     assert_nothing_ran(page)
 
 
-@pytest.mark.parametrize(
-    "sink",
-    [
-        "document.body.innerHTML = '<b>x</b>'",
-        "document.body.insertAdjacentHTML('beforeend', '<b>x</b>')",
-        "new DOMParser().parseFromString('<b>x</b>', 'text/html')",
-        "document.createElement('script').src = 'https://evil.example/x.js'",
-        "trustedTypes.createPolicy('own', {createHTML: (text) => text})",
-    ],
-)
-def test_no_script_of_the_page_could_make_markup_or_script_of_text(
-    chromium: Browser, server: StubServer, sink: str
-) -> None:
+SINKS = [
+    "document.body.innerHTML = '<b>x</b>'",
+    "document.body.insertAdjacentHTML('beforeend', '<b>x</b>')",
+    "new DOMParser().parseFromString('<b>x</b>', 'text/html')",
+    "document.createElement('script').src = 'https://evil.example/x.js'",
+    "trustedTypes.createPolicy('own', {createHTML: (text) => text})",
+]
+
+
+def test_no_script_of_the_page_could_make_markup_or_script_of_text(chromium: Browser, server: StubServer) -> None:
     page = chromium.new_page()  # of its own: what is refused is an error on the console
     page.goto(server.url)
-    with pytest.raises(Error, match=r"TypeError|Trusted|disallowed"):
-        page.evaluate(f"() => {{ {sink} }}")
+    for sink in SINKS:
+        with pytest.raises(Error, match=r"TypeError|Trusted|disallowed"):
+            page.evaluate(f"() => {{ {sink} }}")
     page.close()
