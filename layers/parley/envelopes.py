@@ -1,5 +1,8 @@
 """The JSON of each queue's records. Every record says its version, so that a new release reads an old one's queue.
 
+While a stack is updated, old and new functions run side by side. So within a version fields may be added, with a
+default, and whoever does not know a field leaves it out; what an old function would misunderstand needs a new version.
+
 Text that is no valid Unicode (a lone surrogate) cannot travel in a queue; it is replaced on the way in.
 """
 
@@ -32,11 +35,13 @@ def read_inbox(body: str) -> Incoming | Cancel:
     """What `write_inbox` wrote. Raises UnreadableRecord."""
     kind, given = _read(body)
     if kind == "cancel":
-        return _build(lambda: Cancel(**given))
+        return _build(Cancel, given)
     if kind != "message":
         raise UnreadableRecord("an inbox record of another kind: known are 'message' and 'cancel'")
     preface = given.pop("preface", ())
-    return _build(lambda: Incoming(**given, preface=tuple(Said(**entry) for entry in preface)))
+    if not isinstance(preface, list | tuple) or not all(isinstance(entry, dict) for entry in preface):
+        raise UnreadableRecord("a queue record whose preface is no list of objects")
+    return _build(Incoming, {**given, "preface": tuple(_make(Said, entry) for entry in preface)})
 
 
 def write_failed(failed: FailedTurn) -> str:
@@ -48,8 +53,8 @@ def read_failed(body: str) -> FailedTurn | None:
     """What `write_failed` wrote; None for a record of another kind. Raises UnreadableRecord."""
     from parley.domain.turn import FailedTurn
 
-    kind, fields = _read(body)
-    return _build(lambda: FailedTurn(**fields)) if kind == "failed" else None
+    kind, given = _read(body)
+    return _build(FailedTurn, given) if kind == "failed" else None
 
 
 def write_outbox(outgoing: Outgoing) -> str:
@@ -64,7 +69,7 @@ def read_outbox(body: str) -> Outgoing:
     kind, given = _read(body)
     if kind != "outgoing":
         raise UnreadableRecord("an outbox record of another kind: known is 'outgoing'")
-    return _build(lambda: Outgoing(**given))
+    return _build(Outgoing, given)
 
 
 def _write(kind: str, value: Incoming | Cancel | FailedTurn | Outgoing) -> str:
@@ -83,16 +88,22 @@ def _read(body: str) -> tuple[Any, dict[str, Any]]:
     return given.pop("kind", None), given
 
 
-def _build(make: Callable[[], T]) -> T:
+def _build(kind: type[T], given: dict[str, Any]) -> T:
     """The record, each field of the kind that its class says: another, once stored, would spoil every later prompt."""
-    try:
-        record = make()
-    except TypeError as error:
-        raise UnreadableRecord(f"a queue record with other fields than expected: {error}") from None
+    record = _make(kind, given)
     for field in fields(record):  # type: ignore[arg-type]
         if not _IS[str(field.type)](getattr(record, field.name)):
             raise UnreadableRecord(f"a queue record whose {field.name} is no {field.type}")
     return record
+
+
+def _make(kind: type[T], given: dict[str, Any]) -> T:
+    """A value from the fields that it knows: a record of a newer release may hold more. Raises UnreadableRecord."""
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    try:
+        return kind(**{name: value for name, value in given.items() if name in known})
+    except TypeError as error:
+        raise UnreadableRecord(f"a queue record that lacks a field: {error}") from None
 
 
 def _is_text(value: Any) -> bool:
