@@ -1,6 +1,6 @@
 """Which version of a model a registry has in use: `registry:PLACE/NAME`, where scripts/models has promoted it.
 
-The registry's layout is in inference/training/README.md. Standard library only until S3 is asked.
+The registry's layout is in inference/training/README.md.
 """
 
 from __future__ import annotations
@@ -10,7 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import boto3
+
 from scripts.deployment.failures import BadModel
+from scripts.deployment.stack import Stack
+from scripts.deployment.weights import send_folder
 
 SCHEME = "registry:"
 
@@ -24,6 +28,21 @@ def model_in_use(address: str, client: Callable[[], Any]) -> str:
         raise BadModel(f"{place} has no model in use; promote one with scripts/models promote") from None
     model = f"{place}/versions/{version}/model"
     return f"{model}/" if place.startswith("s3://") else str(Path(model).expanduser().absolute())
+
+
+def take(session: boto3.Session, stage: str, address: str, say: Callable[[str], None]) -> str:
+    """The address that the endpoint of a stage has its model from now, the one in use; nothing else is changed.
+
+    Raises BadModel or another DeploymentFailed.
+    """
+    stack = Stack(session, f"parley-{stage}", say)
+    model = model_in_use(address, lambda: session.client("s3"))
+    if not model.startswith("s3://") and (bucket := stack.outputs().get("BucketName")):
+        model = send_folder(session, bucket, Path(model), say)
+    plan = stack.plan(None, {"ModelUri": model, "ModelId": ""})
+    if plan.id:
+        stack.execute(plan)
+    return model
 
 
 def _read(place: str, client: Callable[[], Any]) -> bytes:

@@ -84,10 +84,14 @@ class Stack:
         if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
             raise BadStack(f"stack {self.name} is in {status}: another deployment is running; wait for its end")
 
-    def plan(self, template_url: str, parameters: Mapping[str, str]) -> Plan:
-        """What would change. Parameters that are not given keep their values. Raises BadStack."""
+    def plan(self, template_url: str | None, parameters: Mapping[str, str]) -> Plan:
+        """What would change. Without an address the template stays what it is. Parameters that are not given keep their
+        values. Raises BadStack."""
         self.check()
         stack = self.describe()
+        if stack is None and template_url is None:
+            raise BadStack(f"there is no stack {self.name}; make it with scripts/deploy")
+        template = {"UsePreviousTemplate": True} if template_url is None else {"TemplateURL": template_url}
         if stack is not None and stack["StackStatus"] in ("ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"):
             self._say("removing what is left of a first deployment that did not get far")
             self.delete()
@@ -96,8 +100,7 @@ class Stack:
         try:
             made = self._client.create_change_set(
                 StackName=self.name, ChangeSetName=name, ChangeSetType="CREATE" if stack is None else "UPDATE",
-                TemplateURL=template_url, Capabilities=["CAPABILITY_IAM"],
-                Parameters=self._parameters(template_url, parameters),
+                Capabilities=["CAPABILITY_IAM"], Parameters=self._parameters(template_url, parameters), **template,
             )  # fmt: skip
         except ClientError as error:
             raise BadStack(f"CloudFormation refused the change: {' '.join(str(error).split())[:300]}") from None
@@ -145,8 +148,9 @@ class Stack:
         )["StackResourceDrifts"]
         return [f"{d['LogicalResourceId']} ({d['ResourceType']}): {d['StackResourceDriftStatus']}" for d in drifts]
 
-    def _parameters(self, url: str, given: Mapping[str, str]) -> list[dict[str, Any]]:
-        known = {p["ParameterKey"] for p in self._client.get_template_summary(TemplateURL=url)["Parameters"]}
+    def _parameters(self, url: str | None, given: Mapping[str, str]) -> list[dict[str, Any]]:
+        which = {"StackName": self.name} if url is None else {"TemplateURL": url}
+        known = {p["ParameterKey"] for p in self._client.get_template_summary(**which)["Parameters"]}
         if strange := sorted(given.keys() - known):
             raise BadStack(f"the template has no parameter {strange[0]}; it has {', '.join(sorted(known))}")
         values = {name: value for name, value in self.parameters().items() if name in known} | dict(given)

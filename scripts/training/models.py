@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from scripts.deployment.account import open_session
+from scripts.deployment.arguments import stage
 from scripts.deployment.failures import DeploymentFailed
+from scripts.deployment.registry import take
 from scripts.operations.cost import load_prices
 from training.choose.candidates import load_candidates
 from training.choose.memory import SERVE, TRAIN, load_instances
@@ -80,11 +82,17 @@ def _roll_back(options: argparse.Namespace) -> int:
 def _in_use(registry: Registry, number: str, options: argparse.Namespace) -> int:
     place = f"registry:{options.registry.rstrip('/')}/{options.name}"
     told = {"version": number, "model": registry.model_address(number), "take": place}
+    if options.deploy:
+        session = open_session(options.region, options.profile)
+        told["endpoint"] = take(session, options.deploy, place, Progress(PROGRAM).say)
     if options.json:
         print(json.dumps(told))
+        return 0
+    print(f"version {number} of {options.name} is in use: {told['model']}")
+    if options.deploy:
+        print(f"the endpoint of {options.deploy} has it")
     else:
-        print(f"version {number} of {options.name} is in use: {told['model']}")
-        print(f"the endpoint takes it with: scripts/deploy --model {place}")
+        print(f"an endpoint takes it with --deploy STAGE, or: scripts/deploy --model {place}")
     return 0
 
 
@@ -172,6 +180,7 @@ def _versions_parser(commands: Any) -> None:
         _place_options(command, REGISTRY, "a folder, or s3://BUCKET/PREFIX (default: registry)")
         command.add_argument("--json", action="store_true", help="print the result as JSON")
     for command in (promote, rollback):
+        command.add_argument("--deploy", type=stage, metavar="STAGE", help="let this stack's endpoint have it, too")
         command.add_argument("--by", default=_user(), help="who does it (default: your user name)")
 
 

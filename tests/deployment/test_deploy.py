@@ -18,6 +18,7 @@ from scripts.deployment.deploy import Deployer, Wishes
 from scripts.deployment.destroy import Destroyer
 from scripts.deployment.failures import BadAccount, BadModel, BadStack, ChangeFailed
 from scripts.deployment.package import Package
+from scripts.deployment.registry import take
 from scripts.deployment.stack import Plan, Stack
 from scripts.local.lambda_context import ACCOUNT
 from scripts.local.moto_stacks import LEFT_OUT, PASSED_OVER
@@ -185,8 +186,16 @@ def test_the_endpoint_takes_the_version_that_a_registry_has_in_use(account: Clou
         deploy(account, model="registry:s3://models/all/shop")
     s3.put_object(Bucket="models", Key="all/shop/in_use.json", Body=b'{"version": "0002"}')
     deploy(account, model="registry:s3://models/all/shop")
-    given = {p["ParameterKey"]: p["ParameterValue"] for p in (stack_of(account).describe() or {})["Parameters"]}
-    assert given["ModelUri"] == "s3://models/all/shop/versions/0002/model/"
+    before = stack_of(account).parameters()
+    assert before["ModelUri"] == "s3://models/all/shop/versions/0002/model/"
+    s3.put_object(Bucket="models", Key="all/shop/in_use.json", Body=b'{"version": "0001"}')
+    uploads = account.calls.count("s3 PutObject")
+    taken = take(account.session, "prod", "registry:s3://models/all/shop", lambda text: None)
+    assert stack_of(account).parameters() == before | {"ModelUri": taken}
+    assert taken == "s3://models/all/shop/versions/0001/model/"
+    assert account.calls.count("s3 PutObject") == uploads
+    with pytest.raises(BadStack, match="no stack parley-elsewhere; make it"):
+        take(account.session, "elsewhere", "registry:s3://models/all/shop", lambda text: None)
 
 
 @pytest.mark.parametrize(

@@ -81,9 +81,8 @@ class ExampleMaker:
 
     def _windows(self, text: str, context: int) -> Iterator[Example]:
         end = self._tokenizer.eos_token_id
-        ids = self._tokenizer(self._harmless(text))[
-            "input_ids"
-        ]  # with what this tokenizer puts before every text, if anything
+        # with what this tokenizer puts before every text, if anything
+        ids = self._tokenizer(self._harmless(text))["input_ids"]
         ids = ids if ids[-1:] == [end] else [*ids, end]
         for start in range(0, len(ids), context):
             window = ids[start : start + context]
