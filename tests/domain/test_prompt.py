@@ -68,10 +68,11 @@ def test_the_newest_tail_within_the_budget_is_kept(texts: list[str], budget: int
     entries = [Said("user", text) for text in texts]
     kept = prompt.newest(entries, budget)
     assert kept == entries[len(entries) - len(kept) :]
-    size = sum(len(entry.text.encode(errors="surrogatepass")) for entry in kept)
+    size = sum(map(prompt.size, kept))
     assert size <= budget
+    assert all(prompt.size(entry) >= len(entry.text.encode(errors="surrogatepass")) for entry in kept)
     if len(kept) < len(entries):
-        assert size + len(entries[-len(kept) - 1].text.encode(errors="surrogatepass")) > budget
+        assert size + prompt.size(entries[-len(kept) - 1]) > budget
 
 
 def test_the_turns_own_messages_are_kept_however_long_the_history_is() -> None:

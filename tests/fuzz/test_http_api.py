@@ -14,6 +14,7 @@ from tests.channels.hostile_json import ANYTHING
 from tests.fuzz.bodies import CHARACTERS, TEXTS, hostile
 from tests.fuzz.bounded import bounded
 from tests.fuzz.front import Front
+from tests.fuzz.talks import ANSWER
 
 KEY = {"Authorization": "Bearer key-a"}
 RESPONSE = {
@@ -127,3 +128,32 @@ def test_headers_of_any_kind_change_nothing(front: Front, kind: str, repeat: str
     answer = front.ask("POST", "/v1/responses", headers, b'{"input": "x", "background": true}')
     assert answer.status == 200
     assert front.run("think")[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("entries", "text"), [(1, "y" * 250_000), (6000, "y"), (1, "\x01" * 40_000), (1, "\uffff" * 86_000)]
+)
+def test_an_answer_to_an_old_response_fits_the_table_whatever_both_bring(front: Front, entries: int, text: str) -> None:
+    """A branch takes what was said before along, a caller may bring as much again, and so on."""
+
+    def say(previous: str | None, entries: int = 0, text: str = "") -> str:
+        said = [{"role": "assistant", "content": text}] * entries
+        body = {
+            "input": [*said, {"role": "user", "content": "x"}],
+            "background": True,
+            "previous_response_id": previous,
+        }
+        answer = front.ask(
+            "POST", "/v1/responses", KEY, json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        )
+        assert answer.status == 200
+        assert front.run("think") == (1, 0)
+        front.finish(front.calls.asked[-1], json.dumps(ANSWER).encode())
+        assert front.run("reply") == (1, 0)
+        id: str = json.loads(answer.body)["id"]
+        return id
+
+    old = say(None, entries, text[:190_000])
+    for _ in range(6):
+        say(old)
+        old = say(old, entries, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,6 +14,9 @@ HISTORY_MESSAGES = 40
 
 HISTORY_BYTES = 400_000
 """How much text of earlier turns goes along; the newest stays."""
+
+ENTRY_BYTES = 40
+"""What an entry takes beside its text: role, names and brackets, in a request as in a record or an item."""
 
 SAMPLING = ("temperature", "top_p", "max_tokens", "stop", "seed", "presence_penalty", "frequency_penalty")
 
@@ -44,10 +48,15 @@ def flatten(messages: Iterable[Message]) -> list[Said]:
 
 
 def newest(entries: Sequence[Said], budget: int) -> list[Said]:
-    """The longest tail of the entries whose texts take at most `budget` bytes."""
+    """The longest tail of the entries whose sizes add up to at most `budget` bytes."""
     kept = 0
     for start in range(len(entries), 0, -1):
-        kept += len(entries[start - 1].text.encode(errors="surrogatepass"))
+        kept += size(entries[start - 1])
         if kept > budget:
             return list(entries[start:])
     return list(entries)
+
+
+def size(entry: Said) -> int:
+    """How many bytes it takes in a request or a record: as JSON, where a control character takes six."""
+    return len(json.dumps(entry.text, ensure_ascii=False).encode(errors="surrogatepass")) + ENTRY_BYTES

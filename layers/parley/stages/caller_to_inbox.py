@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import json
 from dataclasses import dataclass, replace
 
 from parley.domain import notices, prompt
@@ -45,7 +46,8 @@ def submit(request: Request, place: Place, previous: Place | None, now: float, t
     if request.conversation is not None:
         place = replace(place, thread=f"c_{request.conversation}")
     elif previous is not None:
-        own = sum(len(text.encode(errors="replace")) for text in (request.text, *(said.text for said in preface)))
+        wishes = json.dumps(dict(request.options), ensure_ascii=False)
+        own = sum(map(prompt.size, (Said("system", wishes), Said("user", request.text), *preface)))
         branch = _branch(previous, min(PREFACE_BYTES, ITEM_BYTES - own), ports)
         place = place if branch is not None else replace(place, thread=previous.thread)
         preface = (*(branch or ()), *preface)
