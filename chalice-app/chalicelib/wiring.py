@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from parley.aws.clients import client
 from parley.aws.telemetry import PowertoolsTelemetry
 from parley.channels.http import JsonPoster
+from parley.errors import Misconfigured
 from parley.settings import Settings
 
 if TYPE_CHECKING:
@@ -140,11 +141,13 @@ class Wiring:
 
     @property
     def signing_key(self) -> bytes:
-        """The deployment's own key, for response ids and visitors' cookies. Raises LookupError when it has none."""
-        stored = self.secrets.get("signing-key")
-        if not stored or len(stored.get("key", "")) < 32:
-            raise LookupError("the secret signing-key is missing: write {'key': '<32 random characters>'} into it")
-        return stored["key"].encode()
+        """The deployment's own key, for response ids and visitors' cookies. Raises Misconfigured when it has none."""
+        from parley.aws.secrets import texts
+
+        key = texts("signing-key", self.secrets.get("signing-key") or {}).get("key", "")
+        if len(key) < 32:
+            raise Misconfigured("the secret signing-key is missing or short: scripts/secrets rotate signing-key")
+        return key.encode()
 
 
 class StoredChannels:
@@ -156,14 +159,16 @@ class StoredChannels:
         self._http = JsonPoster()
 
     def get(self, channel: str, bot: str) -> Channel | None:
-        """The channel, made anew when its credentials have changed."""
+        """The channel, made anew when its credentials have changed. Raises Misconfigured where one is no text."""
         from parley.aws.bots import NAME
+        from parley.aws.secrets import texts
 
         if channel not in CHANNELS or not NAME.fullmatch(bot):
             return None
-        credentials = self._secrets.get(f"bots/{bot}/{channel}")
-        if credentials is None:
+        stored = self._secrets.get(f"bots/{bot}/{channel}")
+        if stored is None:
             return None
+        credentials = texts(f"bots/{bot}/{channel}", stored)
         kept, made = self._made.get((channel, bot), (None, None))
         if made is None or kept != credentials:
             made = self._make(channel)(credentials, bot, self._http, new_trace)

@@ -12,6 +12,7 @@ ParleyError
 │   ├── AlreadySeen             this event is in the conversation already; `mark` says where
 │   └── OverLimit               the user has taken all that it may; `over` says of what
 ├── StaleResult                 a model result that nobody waits for any more
+├── Misconfigured               what the owner set cannot be used
 ├── UnreadableRecord            a queue record that cannot be understood
 └── DeliveryError               a channel did not take a message
     ├── ChannelBusy             try again after `retry_after` seconds
@@ -95,6 +96,10 @@ class OverLimit(WriteError):
 
 class StaleResult(ParleyError):
     """A result for a (turn, step) that is not the one being waited for."""
+
+
+class Misconfigured(ParleyError):
+    """A setting or a secret is missing or cannot be used; the text names it, says what to do, and may be logged."""
 
 
 class UnreadableRecord(ParleyError):

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from parley.errors import Misconfigured
 
-class MissingSetting(LookupError):
+
+class MissingSetting(Misconfigured):
     """A setting that the deployment must give is not there; the text names it."""
 
 
-class BadSetting(ValueError):
+class BadSetting(Misconfigured):
     """A setting that cannot be used; the text names it and what it should be."""
 
 

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from parley.aws.secrets import texts
 from parley.channels.http import JsonPoster
-from parley.errors import DeliveryError
+from parley.errors import DeliveryError, Misconfigured
 from scripts.deployment.account import check_quota, identify
 from scripts.deployment.arguments import add_deployment, explain, say
 from scripts.deployment.failures import DeploymentFailed
@@ -70,7 +71,7 @@ def examine(place: Place, options: argparse.Namespace) -> Iterator[Finding]:
     yield Finding("stack", GOOD, f"{place.stack} is there")
     if options.stage != LOCAL:
         yield _quota(place)
-    yield from _channels(place, options.url or outputs.get("EndpointURL", ""))
+    yield from channels(place, options.url or outputs.get("EndpointURL", ""))
     yield from _running(place)
     yield _turn(options.url or outputs.get("EndpointURL") or "http://127.0.0.1:8000", options.wait)
 
@@ -94,11 +95,11 @@ def _quota(place: Place) -> Finding:
     return Finding("quota", DOUBTFUL if remark else GOOD, remark or f"{most} of {instance} may run")
 
 
-def _channels(place: Place, url: str) -> Iterator[Finding]:
+def channels(place: Place, url: str) -> Iterator[Finding]:
     """The signing key, and each channel's credentials by a call that changes nothing."""
     stored = _stored(place)
     key = stored.get("signing-key", {}).get("key", "")
-    if len(key) < 32:
+    if not isinstance(key, str) or len(key) < 32:
         yield Finding("signing key", BAD, "it is missing", "scripts/secrets rotate signing-key")
     else:
         yield Finding("signing key", GOOD, "it is set")
@@ -107,7 +108,9 @@ def _channels(place: Place, url: str) -> Iterator[Finding]:
         check = {"slack": _slack, "telegram": _telegram}.get(parts[-1])
         if len(parts) == 3 and check is not None:
             try:
-                yield check(name, credentials, f"{url.rstrip('/')}/webhooks/{parts[2]}/{parts[1]}")
+                yield check(name, texts(name, credentials), f"{url.rstrip('/')}/webhooks/{parts[2]}/{parts[1]}")
+            except Misconfigured as error:
+                yield Finding(name, BAD, str(error), f"scripts/secrets set {name}")
             except DeliveryError as error:
                 yield Finding(name, BAD, str(error), "check api_url, and that the platform can be reached from here")
     if not any(name.count("/") == 2 and not name.endswith("/profile") for name in stored):
@@ -124,7 +127,7 @@ def _stored(place: Place) -> dict[str, dict[str, str]]:
     for entry in (entry for page in pages for entry in page["Parameters"]):
         try:
             value = json.loads(entry["Value"])
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
         found[entry["Name"].removeprefix(f"{place.secrets_path}/")] = value if isinstance(value, dict) else {}
     return found

@@ -98,7 +98,7 @@ def read_lines(texts: Iterable[str]) -> Iterator[dict[str, Any]]:
         start = text.find("{")
         try:
             line = json.loads(text[start:]) if start >= 0 else None
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(line, dict):
             yield line
@@ -112,7 +112,7 @@ def _matching(texts: Iterable[str], trace: str) -> Iterator[dict[str, Any]]:
 def _trace(place: Place, turn: str) -> str:
     """The trace of a turn that may be named by its conversation and number."""
     conversation, sign, number = turn.rpartition("#")
-    if not sign or not number.isdigit():
+    if not sign or not number.isdecimal():
         return turn
     found = Table(place.client("dynamodb"), place.table, time.time).turn(conversation, int(number))
     return found.trace if found is not None else turn

@@ -105,8 +105,8 @@ def _enter_local(data: Path) -> None:
     """Let this process speak with the emulator of the scripts/run that keeps its state in `data`."""
     try:
         addresses = json.loads((data / "addresses.json").read_text())
-        cloud, endpoint = addresses["cloud"], addresses["endpoint"]
-    except (OSError, ValueError, LookupError):
+        cloud, endpoint = str(addresses["cloud"]), str(addresses["endpoint"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         raise BadStack(f"scripts/run is not running with its state in {data}; start it, or give --data") from None
     os.environ |= {"AWS_ENDPOINT_URL": cloud, "AWS_ENDPOINT_URL_SAGEMAKER": endpoint}
     for name, value in (("ACCESS_KEY_ID", "local"), ("SECRET_ACCESS_KEY", "local"), ("DEFAULT_REGION", "us-east-1")):

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _set(place: Place, options: argparse.Namespace) -> None:
-    fields = _ask(options.name) if sys.stdin.isatty() else _read(sys.stdin.read())
+    fields = _ask(options.name) if sys.stdin.isatty() else read(sys.stdin.read())
     if options.name == "signing-key":
         raise BadSecret("the signing key is made, not chosen: scripts/secrets rotate signing-key")
     _write(place, options.name, fields)
@@ -91,10 +91,11 @@ def _ask(name: str) -> dict[str, str]:
     return _checked({field: getpass.getpass(f"{field}: ") for field in wanted})
 
 
-def _read(text: str) -> dict[str, str]:
+def read(text: str) -> dict[str, str]:
+    """The fields of a secret, from JSON. Raises BadSecret."""
     try:
         fields: Any = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadSecret(f"standard input is no JSON ({error}); give an object of fields") from None
     if not isinstance(fields, dict):
         raise BadSecret("standard input is no JSON object; give one of fields")

@@ -17,7 +17,7 @@ ROOMS: dict[str, set[str]] = {
     # room: what it may import beside the standard library and itself
     "layers/parley/domain": {"parley.errors"},
     "layers/parley/errors.py": {"parley.domain"},
-    "layers/parley/settings.py": set(),
+    "layers/parley/settings.py": {"parley.errors"},
     "layers/parley/ports.py": {"parley.domain", "parley.errors"},
     "layers/parley/envelopes.py": {"parley.domain", "parley.errors"},
     "layers/parley/stages": {"parley.domain", "parley.ports", "parley.envelopes", "parley.errors"},

@@ -13,7 +13,7 @@ import pytest
 from parley.aws.bots import StoredBots
 from parley.aws.callers import StoredCallers
 from parley.aws.secrets import SsmSecrets
-from parley.errors import TooManyRequests, Unauthorized
+from parley.errors import Misconfigured, TooManyRequests, Unauthorized
 from tests.contracts.conftest import Clock, create_table
 
 
@@ -88,7 +88,7 @@ def test_an_absent_secret_is_none_and_a_broken_one_an_error_without_its_value(aw
     secrets = SsmSecrets(ssm, "/parley", clock)
     assert secrets.get("bots/default/slack") is None
     ssm.put_parameter(Name="/parley/bad", Value="hunter2", Type="SecureString")
-    with pytest.raises(ValueError, match="/parley/bad") as broken:
+    with pytest.raises(Misconfigured, match="/parley/bad") as broken:
         secrets.get("bad")
     assert "hunter2" not in str(broken.value)
 

@@ -135,7 +135,7 @@ class StackGuard:
             return written
         flag: Mapping[str, Any] = self._secrets.get(FLAG) or {}
         until = flag.get("until", 0)
-        return float(until) if isinstance(until, int | float) else 0.0
+        return float(until) if isinstance(until, int | float) and 0 <= until < 1e12 else 0.0
 
     def _write(self, until: float) -> None:
         value = json.dumps({"until": until})

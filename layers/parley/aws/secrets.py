@@ -8,6 +8,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from parley.errors import Misconfigured
+
 KEPT_SECONDS = 300.0
 """How long a changed secret may go unnoticed; it bounds the calls, too."""
 
@@ -22,7 +24,7 @@ class SsmSecrets:
         self._kept: dict[str, tuple[float, Mapping[str, str] | None]] = {}
 
     def get(self, name: str) -> Mapping[str, str] | None:
-        """The fields of one secret. Raises ValueError, without the value, when it is no JSON object."""
+        """The fields of one secret. Raises Misconfigured, without the value, when it is no JSON object."""
         until, value = self._kept.get(name, (0.0, None))
         if self._clock() >= until:
             value = self._fetch(name)
@@ -38,8 +40,21 @@ class SsmSecrets:
             return None
         try:
             fields = json.loads(answer["Parameter"]["Value"])
-        except ValueError:
+        except (ValueError, RecursionError):
             fields = None
         if not isinstance(fields, dict):
-            raise ValueError(f'parameter {self._path}/{name} is no JSON object: write {{"field": "value"}} into it')
+            raise Misconfigured(f'parameter {self._path}/{name} is no JSON object: write {{"field": "value"}} into it')
         return fields
+
+
+def texts(name: str, fields: Mapping[str, Any]) -> Mapping[str, str]:
+    """The fields of the secret of that name. Raises Misconfigured, without the value, for one that is no text."""
+    for field, value in fields.items():
+        if not is_text(value):
+            raise Misconfigured(f"secret {name}: its field {field[:40]!r} is no text; set it again")
+    return fields
+
+
+def is_text(value: Any) -> bool:
+    """Whether a value from JSON is a text in sound Unicode; half a surrogate pair is none."""
+    return isinstance(value, str) and value.encode(errors="replace").decode() == value

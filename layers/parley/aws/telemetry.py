@@ -13,6 +13,8 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics
 
+from parley.errors import Misconfigured
+
 NAMESPACE = "Parley"
 _metrics: contextvars.ContextVar[EphemeralMetrics] = contextvars.ContextVar("metrics")
 
@@ -62,11 +64,16 @@ class PowertoolsTelemetry:
         self._logger.warning(event, extra=facts, stacklevel=3)
 
     def failure(self, event: str, error: BaseException) -> None:
-        """A line at ERROR with the exception's type and where it was raised, innermost last."""
+        """A line at ERROR with the exception's type and where it was raised, innermost last.
+
+        Its text may quote a message; only that of a setting or secret which its owner has to mend is shown.
+        """
         places, trace = [], error.__traceback__
         while trace is not None:
             code = trace.tb_frame.f_code
             places.append(f"{code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno} {code.co_name}")
             trace = trace.tb_next
         cause = type(error.__cause__).__name__ if error.__cause__ else None
-        self._logger.error(event, extra={"error": type(error).__name__, "cause": cause, "places": places[-6:]})
+        reason = {"reason": str(error)} if isinstance(error, Misconfigured) else {}
+        facts = {"error": type(error).__name__, "cause": cause, "places": places[-6:], **reason}
+        self._logger.error(event, extra=facts)
