@@ -101,9 +101,10 @@ class MemoryTable:
     def messages(self, conversation: str, before: int, limit: int) -> list[Message]:
         """A page of messages, oldest first; found by counting down, so its cost is that of the page."""
         with self._lock:
-            kept = self._shelves.get(conversation, Shelf()).messages
+            shelf = self._shelves.get(conversation, Shelf())
+            kept = shelf.messages
             found: list[Message] = []
-            sequence = before
+            sequence = min(before, shelf.state.sequence + 1 if shelf.state is not None else 1)
             while sequence > 1 and len(found) < limit:
                 sequence -= 1
                 if sequence in kept:
