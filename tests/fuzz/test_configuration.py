@@ -38,8 +38,7 @@ from tests.fuzz.bounded import bounded
 from tests.fuzz.front import Front
 
 T = TypeVar("T")
-NAMES = ("TABLE", "BUCKET", "INBOX_URL", "OUTBOX_URL", "OUTBOX_DEAD_LETTERS_URL", "ENDPOINT", "SECRETS_PATH")
-ENVIRONMENT = {f"PARLEY_{name}": "x" for name in NAMES}
+ENVIRONMENT = {f"PARLEY_{field.name.upper()}": "x" for field in fields(Settings) if str(field.type) == "str"}
 NUMBERS = [
     f"PARLEY_{field.name.upper()}" for field in fields(Settings) if str(field.type) in ("int", "float")
 ]  # each is read from the variable of its name

@@ -9,10 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import app
-from scripts.local.event_pump import EventSource, deliver_batch
-from scripts.local.lambda_context import LambdaContext
-from scripts.local.stand_in.sqs import UNSENDABLE, PumpQueue
+from scripts.local.stand_in.sqs import UNSENDABLE
 from tests.channels.hostile_json import ANYTHING
 from tests.fuzz.bodies import BYTES, hostile
 from tests.fuzz.bounded import bounded
@@ -52,8 +49,11 @@ def test_a_record_in_the_inbox_harms_no_conversation(front: Front, body: str) ->
     talk = Talk(front)
     before = front.telemetry.counts.copy()
     front.put("inbox.fifo", of(body, talk))
+    letters = front.waiting("inbox-dead.fifo")
     _, failed = front.run("think")
-    assert (front.telemetry.counts - before)["RecordsFailed"] == failed
+    counted = front.telemetry.counts - before
+    assert counted["RecordsFailed"] == front.parts.patience.records * failed
+    assert front.waiting("inbox-dead.fifo") == letters + failed
     talk.goes_on()
 
 
@@ -65,8 +65,11 @@ def test_a_record_in_the_outbox_harms_no_conversation(front: Front, body: str) -
     assert front.run("reply") == (1, 0)
     before = front.telemetry.counts.copy()
     front.put("outbox.fifo", of(body, talk), "garbage")
+    letters = front.waiting("outbox-dead.fifo")
     _, failed = front.run("deliver")
-    assert (front.telemetry.counts - before)["RecordsFailed"] == failed
+    counted = front.telemetry.counts - before
+    assert counted["RecordsFailed"] == front.parts.patience.records * failed
+    assert front.waiting("outbox-dead.fifo") == letters + failed + counted["Undeliverable"]
     for message in talk.channels.poster.posted:
         assert isinstance(message["text"], str)
     talk.goes_on()
@@ -77,21 +80,10 @@ QUEUES = {"think": "inbox", "deliver": "outbox"}
 
 @pytest.mark.parametrize("stage", QUEUES)
 def test_garbage_goes_to_the_dead_letters_and_holds_up_its_own_group_only(front: Front, stage: str) -> None:
-    sqs, name, dead = front.parts.sqs, f"{QUEUES[stage]}.fifo", f"{QUEUES[stage]}-dead.fifo"
-    sqs.create(dead)
-    sqs.create(name, visibility=0.0, most_receives=5, dead_letters=dead)
+    name, dead = f"{QUEUES[stage]}.fifo", f"{QUEUES[stage]}-dead.fifo"
     good = json.dumps({"think": {**INCOMING, "conversation": "slack:T1:C9"}, "deliver": OUTGOING}[stage])
-    front.put(name, "{", "broken")
-    front.put(name, good, "sound")
-    source = EventSource(PumpQueue(sqs, name), getattr(app, stage), lambda: LambdaContext(stage, 30, 512, "us-east-1"))
-
-    def receive() -> int:
-        found = sqs.receive_message(QueueUrl=name, MaxNumberOfMessages=10).get("Messages", [])
-        return len(deliver_batch(source, found))
-
-    assert receive() == 1, "what is in the same batch is handled at once"
-    for _ in range(6):
-        receive()
-    assert (sqs.size(name), sqs.size(dead)) == (0, 1)
-    front.put(name, good, "broken")
-    assert receive() == 1, "the group goes on"
+    letters = front.waiting(dead)
+    for body, group in (("{", "broken"), (good, "sound"), (good, "broken")):
+        front.put(name, body, group)
+    assert front.run(stage) == (3, 1)
+    assert front.waiting(dead) == letters + 1

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import json
+import math
 from dataclasses import dataclass, replace
 
 from parley.domain import notices, prompt
