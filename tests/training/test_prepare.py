@@ -135,16 +135,18 @@ def test_what_overlaps_with_an_evaluation_set_is_found(tmp_path: Path) -> None:
     sets = tmp_path / "set.jsonl"
     long = "please tell me how I can return a pair of shoes that I bought three weeks ago"
     asked = [{"role": "system", "content": "Be kind to all who ask."}, {"role": "user", "content": long}]
-    items = [{"messages": asked}, {"question": "What do you sell?", "answer": "四月的新品"}]
+    items = [{"messages": asked}, {"question": "What do you sell?", "answer": "Shoes."}, {"prompt": "有什么新品"}]
     sets.write_text("\n".join(json.dumps(item) for item in items))
     held_out = HeldOut([sets], 13)
     assert held_out.overlap(talk(f"Hello! {long.upper()}, thanks", "Sure."))
     assert held_out.overlap(talk("what do you sell", "Shoes."))
-    assert held_out.overlap(talk("有什么？", "四月的新品！"))
+    assert held_out.overlap(talk("有什么新品？", "没有"))
+    assert held_out.overlap(text(f"Somebody asked: {long}"))
+    assert not held_out.overlap(talk("What is on your feet?", "Shoes."))
     assert not held_out.overlap(talk("how I can return a pair of shoes", "Sure."))
     assert not held_out.overlap(talk("Be kind to all who ask.", "I am."))
     sets.write_text('{"id": 1}')
-    with pytest.raises(StepFailed, match="nothing to compare"):
+    with pytest.raises(StepFailed, match="has no user's messages"):
         HeldOut([sets], 13)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ SEED = 42
 WORD = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]|[^\W_\u3400-\u4dbf\u4e00-\u9fff]+")
 """A word, or one Chinese character."""
 
-Spoken = ("user", "assistant")
+QUESTIONS = ("text", "question", "query", "prompt")
 
 
 class Duplicates:
@@ -41,7 +41,7 @@ class Duplicates:
     def found(self, record: Record) -> tuple[str, str] | None:
         """(`duplicate` or `near_duplicate`, the earlier record's id); None for a new record, which is remembered."""
         # the system prompt is no part of the comparison: many conversations begin with the same one
-        words = "\n".join(texts(record, (*Spoken, "tool"))).casefold()
+        words = "\n".join(texts(record, ("user", "assistant", "tool"))).casefold()
         key = hashlib.sha256(" ".join(words.split()).encode()).digest()
         if key in self._exact:
             return "duplicate", self._exact[key]
@@ -62,11 +62,11 @@ def shingles(words: str) -> list[str]:
 
 
 class HeldOut:
-    """What a model must not have learned: the questions and answers of evaluation sets.
+    """What a model must not have learned: the questions of evaluation sets.
 
-    A record overlaps when it shares `run` words (Chinese characters) in a row with an item, or when one of its messages
-    is, but for case and punctuation, an item that is shorter than that. System prompts and tools' results are not
-    compared: they may be the same everywhere.
+    A record overlaps when a user's message in it, or its text, shares `run` words (Chinese characters) in a row with
+    one; or when a user's message is, but for case and punctuation, a question that is shorter than that. Answers are
+    not compared: "I do not know" is right for many questions, and a model has to learn it.
     """
 
     def __init__(self, files: Sequence[Path], run: int) -> None:
@@ -74,16 +74,16 @@ class HeldOut:
         self._runs: set[tuple[str, ...]] = set()
         self._whole: set[tuple[str, ...]] = set()
         for file in files:
-            for text in item_texts(file):
-                words = tokens(text)
-                if len(words) < run:
-                    self._whole.add(words)
-                self._runs.update(_windows(words, run))
+            for asked in item_questions(file):
+                if len(last := tokens(asked[-1])) < run:
+                    self._whole.add(last)
+                for text in asked:
+                    self._runs.update(_windows(tokens(text), run))
         self._whole.discard(())
 
     def overlap(self, record: Record) -> str | None:
         """The shared words, or None."""
-        for text in texts(record, Spoken):
+        for text in texts(record, ("user",)):
             words = tokens(text)
             if words in self._whole:
                 return " ".join(words)
@@ -93,21 +93,9 @@ class HeldOut:
         return None
 
 
-def item_texts(file: Path) -> Iterator[str]:
-    """What is asked and answered in an evaluation set: `messages` of user and assistant, and texts under the names
-    that evaluation sets use. Raises StepFailed when a line has none of them."""
-    names = (
-        "question",
-        "prompt",
-        "text",
-        "query",
-        "answer",
-        "expected",
-        "reference",
-        "completion",
-        "chosen",
-        "rejected",
-    )
+def item_questions(file: Path) -> Iterator[list[str]]:
+    """What is asked in each item of an evaluation set: the user's `messages`, or the text under one of the names that
+    such sets use. Raises StepFailed when an item has none."""
     if not file.is_file():
         raise StepFailed(f"there is no file {file}; --held-out takes the .jsonl files of evaluation sets")
     for number, line in enumerate(file.read_bytes().splitlines(), 1):
@@ -117,22 +105,17 @@ def item_texts(file: Path) -> Iterator[str]:
             item = parse_line(line)
         except Malformed as error:
             raise StepFailed(f"{file}:{number}: {error}; --held-out takes JSON Lines") from None
-        found = list(_item(item, names)) if isinstance(item, Mapping) else []
+        found = list(_asked(item)) if isinstance(item, Mapping) else []
         if not found:
-            raise StepFailed(f"{file}:{number} has no messages and none of {', '.join(names)}; nothing to compare")
-        yield from found
+            raise StepFailed(f"{file}:{number} has no user's messages and none of {', '.join(QUESTIONS)}")
+        yield found
 
 
-def _item(item: Mapping[str, Any], names: Iterable[str]) -> Iterator[str]:
+def _asked(item: Mapping[str, Any]) -> Iterator[str]:
+    yield from (item[name] for name in QUESTIONS if isinstance(item.get(name), str))
     for message in item.get("messages") or ():
-        if isinstance(message, Mapping) and message.get("role") in Spoken and isinstance(message.get("content"), str):
+        if isinstance(message, Mapping) and message.get("role") == "user" and isinstance(message.get("content"), str):
             yield message["content"]
-    for name in names:
-        value = item.get(name)
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, list):
-            yield from (entry for entry in value if isinstance(entry, str))
 
 
 def tokens(text: str) -> tuple[str, ...]:
