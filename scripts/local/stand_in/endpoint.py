@@ -28,23 +28,24 @@ class Bucket:
     """What Parley uses of boto3's S3 client."""
 
     def __init__(self) -> None:
-        self._objects: dict[str, bytes] = {}
+        self.objects: dict[str, bytes] = {}
+        """What lies in it, by `BUCKET/KEY`."""
 
     def put_object(self, *, Bucket: str, Key: str, Body: bytes, **_: Any) -> dict[str, Any]:
         """As boto3's."""
-        self._objects[f"{Bucket}/{Key}"] = Body
+        self.objects[f"{Bucket}/{Key}"] = Body
         return {}
 
     def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
         """As boto3's. Raises ClientError where S3 answers NoSuchKey."""
-        if f"{Bucket}/{Key}" not in self._objects:
+        if f"{Bucket}/{Key}" not in self.objects:
             answer = {"Error": {"Code": "NoSuchKey"}, "ResponseMetadata": {"HTTPStatusCode": 404}}
             raise ClientError(answer, "GetObject")
-        return {"Body": io.BytesIO(self._objects[f"{Bucket}/{Key}"])}
+        return {"Body": io.BytesIO(self.objects[f"{Bucket}/{Key}"])}
 
     def list_objects_v2(self, *, Bucket: str, Prefix: str, MaxKeys: int = 1000) -> dict[str, Any]:
         """As boto3's."""
-        found = sorted(name for name in self._objects if name.startswith(f"{Bucket}/{Prefix}"))
+        found = sorted(name for name in self.objects if name.startswith(f"{Bucket}/{Prefix}"))
         return {"Contents": [{"Key": name.removeprefix(f"{Bucket}/")} for name in found[:MaxKeys]]}
 
 
