@@ -44,6 +44,18 @@ def give_up(world: World, queue: str, stage: Callable[..., None], error: str = "
     world.sqs.delete_message(QueueUrl=queue, ReceiptHandle=record["ReceiptHandle"])
 
 
+def stranded(world: World) -> dict[str, Any]:
+    """The record of a message that is stored and never asked of the model, with another message waiting behind it."""
+    world.say("e1", "one")
+    world.die_at = (len(world.steps) + 2, "after")  # load, commit
+    world.pump("inbox.fifo")
+    world.pass_time(61)
+    (record,) = world.take_all("inbox.fifo")
+    world.say("e2", "two")
+    world.pump("inbox.fifo")
+    return record
+
+
 def status(world: World, number: int, conversation: str = CONVERSATION) -> TurnStatus:
     turn = world.table.turn(conversation, number)
     assert turn is not None
@@ -120,14 +132,7 @@ def test_a_message_that_waits_for_another_turn_is_stored_and_answered_with_it(wo
 
 
 def test_what_waits_behind_a_turn_that_is_given_up_becomes_the_next_one(world: World) -> None:
-    world.say("e1", "one")
-    world.die_at = (len(world.steps) + 2, "after")
-    world.pump("inbox.fifo")
-    world.pass_time(61)
-    (record,) = world.sqs.receive_message(QueueUrl="inbox.fifo")["Messages"]
-    world.sqs.delete_message(QueueUrl="inbox.fifo", ReceiptHandle=record["ReceiptHandle"])
-    world.say("e2", "two")
-    world.pump("inbox.fifo")
+    record = stranded(world)
     give_up_message(record["MessageId"], record["Body"], "ValueError", world.now, world)
     world.settle()
     assert texts(world) == [NOTICE, "answer to turn 2"]
@@ -136,14 +141,7 @@ def test_what_waits_behind_a_turn_that_is_given_up_becomes_the_next_one(world: W
 def test_a_fault_that_meets_the_next_turn_as_well_costs_each_turn_one_letter_and_one_notice(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.say("e1", "one")
-    world.die_at = (len(world.steps) + 2, "after")  # stored, not asked
-    world.pump("inbox.fifo")
-    world.pass_time(61)
-    (record,) = world.sqs.receive_message(QueueUrl="inbox.fifo")["Messages"]
-    world.sqs.delete_message(QueueUrl="inbox.fifo", ReceiptHandle=record["ReceiptHandle"])
-    world.say("e2", "two")
-    world.pump("inbox.fifo")
+    record = stranded(world)
     with monkeypatch.context() as broken:
         broken.setattr(world.model, "ask", lambda *_: 1 / 0)
         # the next turn is open, and its call as hopeless: the record comes again
