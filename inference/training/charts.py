@@ -53,7 +53,7 @@ def bars(values: Mapping[str, float], unit: str = "") -> str:
             f'<rect x="210" y="{y + 4}" width="{length:.1f}" height="18" fill="{COLOURS[0]}"/>'
             f'<text class="l" x="{216 + length:.1f}" y="{y + 17}">{escape(shown)}</text>'
         )
-    return _svg(26 * len(values) + 4, "".join(rows), "bars")
+    return svg(26 * len(values) + 4, "".join(rows), "bars")
 
 
 def histogram(values: Sequence[float], unit: str, bins: int = 30) -> str:
@@ -76,7 +76,7 @@ def histogram(values: Sequence[float], unit: str, bins: int = 30) -> str:
         f'<text class="l" x="{WIDTH - 10}" y="{tall + 28}" text-anchor="end">{number(high)} {escape(unit)}</text>'
         f'<text class="l" x="44" y="20" text-anchor="end">{max(counts)}</text>'
     )
-    return _svg(tall + 36, columns + ends, "histogram")
+    return svg(tall + 36, columns + ends, "histogram")
 
 
 def lines(series: Mapping[str, Sequence[tuple[float, float]]], x_name: str, y_name: str) -> str:
@@ -105,7 +105,7 @@ def lines(series: Mapping[str, Sequence[tuple[float, float]]], x_name: str, y_na
         f'<text class="l" x="{WIDTH - 14}" y="230" text-anchor="end">{number(right)} {escape(x_name)}</text>'
         f'<text class="l" x="60" y="8">{escape(y_name)}</text>'
     )
-    return _svg(238, "".join(parts), "lines")
+    return svg(238, "".join(parts), "lines")
 
 
 def number(value: object) -> str:
@@ -115,7 +115,8 @@ def number(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
 
 
-def _svg(height: int, content: str, name: str) -> str:
+def svg(height: int, content: str, name: str) -> str:
+    """An SVG picture of the given height and content."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
         f'role="img" aria-label="{name}">{content}</svg>'

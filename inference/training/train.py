@@ -1,187 +1,151 @@
-"""Trains the embedded model from nothing, in minutes on two CPU cores: `scripts/train --minutes 15`.
-
-Tokenizer and weights both come from generated dialogues; no text is fetched. Serving never imports this.
-"""
+"""`scripts/train`: a prepared folder becomes a model folder. From scratch, full or LoRA fine-tuning, or DPO."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import math
-import random
-import signal
+import shutil
 import sys
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
+from typing import Any
 
-import torch
-from torch.nn import functional
-from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from training.command import Progress, conclude
+from training.errors import StepFailed
+from training.folders import git_revision, read_manifest, replace_folder, sha256, write_json, write_manifest
 
-from training.batches import batches
-from training.dialogues import Generator
-from training.evaluate import MODEL, answer, held_out, report, score
-from training.optimizer import Muon
-from training.publish import RECORD, Run, publish
-from training.tokens import CONTEXT, Encoder, train_tokenizer
-
-PEAK_RATE = 3.0e-3
-RESUMED_RATE = 2.0e-3
-"""Peak when training goes on from weights that know their answers already."""
-
-WARM_UP = 0.03
-"""Share of the time in which the learning rate rises; afterwards it falls in a straight line to nothing."""
-
-BATCH_TOKENS = 2048
-TOKENIZER_DIALOGUES = 25_000
+PROGRAM = "train"
+EMBEDDED = Path(__file__).parent.parent / "model"
+METHODS = ("scratch", "full", "lora", "dpo")
+RATES = {"scratch": 3e-3, "full": 2e-5, "lora": 2e-4, "dpo": 5e-6}
 
 
-def build_model(tokenizer: PreTrainedTokenizerFast, width: int = 256, layers: int = 4) -> Qwen3ForCausalLM:
-    """An untrained Qwen3-style model: about 4.2 million parameters at the default size, embeddings tied."""
-    config = Qwen3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=width,
-        intermediate_size=3 * width,
-        num_hidden_layers=layers,
-        num_attention_heads=max(1, width // 64),
-        num_key_value_heads=max(1, width // 128),
-        head_dim=64,
-        max_position_embeddings=CONTEXT,
-        tie_word_embeddings=True,
-        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="scripts/train",
+        description=(__doc__ or "").splitlines()[0],
+        epilog="Killed at any moment, the same command goes on from its last checkpoint, to the same weights.",
     )
-    return Qwen3ForCausalLM(config)
-
-
-def make_tokenizer(seed: int, dialogues: int = TOKENIZER_DIALOGUES) -> PreTrainedTokenizerFast:
-    """A tokenizer trained on dialogues of its own seed, so that the training's stream begins fresh."""
-    generator = Generator(seed)
-    return train_tokenizer(m.text for _ in range(dialogues) for m in generator.dialogue())
-
-
-def loss_of(model: Qwen3ForCausalLM, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy over the learned tokens, in nats. Logits are made only where something is learned."""
-    hidden = model.model(input_ids=ids).last_hidden_state[:, :-1]
-    learned = labels[:, 1:] != -100
-    logits = model.lm_head(hidden[learned])
-    return functional.cross_entropy(logits.float(), labels[:, 1:][learned])
-
-
-def rate(progress: float, peak: float = PEAK_RATE) -> float:
-    """The learning rate at `progress` from 0 to 1."""
-    if progress < WARM_UP:
-        return peak * (progress + 0.001) / WARM_UP
-    return peak * max(0.0, 1 - progress) / (1 - WARM_UP)
-
-
-def make_optimizers(model: Qwen3ForCausalLM) -> list[torch.optim.Optimizer]:
-    """Muon for the layers' matrices, AdamW for embeddings and norms."""
-    matrices = [p for name, p in model.named_parameters() if p.dim() == 2 and "embed" not in name]
-    others = [p for name, p in model.named_parameters() if p.dim() != 2 or "embed" in name]
-    adam = torch.optim.AdamW(others, lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
-    return [Muon(matrices, lr=PEAK_RATE), adam]
-
-
-def step(
-    model: Qwen3ForCausalLM, optimizers: Sequence[torch.optim.Optimizer], ids: torch.Tensor, labels: torch.Tensor
-) -> float:
-    """One update in bfloat16 autocast (1.6 times as fast as float32 on the CPU); gives the loss before it."""
-    with torch.autocast("cpu", torch.bfloat16):
-        loss = loss_of(model, ids, labels)
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    for optimizer in optimizers:
-        optimizer.step()
-        optimizer.zero_grad()
-    return loss.item()
-
-
-class Interrupt:
-    """Ctrl-C or SIGTERM asks for an end after the present step; nothing half-made is left."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        signal.signal(signal.SIGINT, self._ask)
-        signal.signal(signal.SIGTERM, self._ask)
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
-
-
-def train(
-    model: Qwen3ForCausalLM, encoder: Encoder, minutes: float, seed: int, peak: float, interrupt: Interrupt
-) -> Run:
-    """Trains `model` in place for so many minutes of wall-clock time, printing a progress line every 10 seconds."""
-    optimizers = make_optimizers(model)
-    model.train()
-    start = told = time.monotonic()
-    tokens, average, steps = 0, math.nan, 0
-    for steps, (ids, labels) in enumerate(batches(Generator(seed + 1), encoder, BATCH_TOKENS, seed), 1):
-        seconds = time.monotonic() - start
-        progress = seconds / (60 * minutes)
-        if progress >= 1 or interrupt.asked:
-            break
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = rate(progress, peak)
-        loss = step(model, optimizers, ids, labels)
-        tokens += int((ids != 0).sum())
-        average = loss if math.isnan(average) else 0.98 * average + 0.02 * loss
-        if time.monotonic() - told > 10:
-            told = time.monotonic()
-            speed = tokens / (told - start)
-            left = max(0.0, 60 * minutes - (told - start))
-            print(f"step {steps}  loss {average:.4f}  {speed:.0f} tokens/s  {left:.0f} s left", flush=True)
-    return Run(round((time.monotonic() - start) / 60, 1), seed, steps, tokens, average)
-
-
-def main(arguments: Iterable[str] | None = None) -> int:
-    """Command line. Exit code 0 when a model was saved, 130 when interrupted (nothing is saved then)."""
-    parser = argparse.ArgumentParser(prog="scripts/train", description="Train the embedded chat model from nothing.")
-    parser.add_argument("--minutes", type=float, default=15.0, help="time for the training proper")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--resume", type=Path, help="model folder to go on from, its tokenizer kept; use another seed")
-    parser.add_argument("--out", type=Path, default=MODEL, help="folder to write; replaced as a whole at the end")
-    options = parser.parse_args(None if arguments is None else list(arguments))
-    if options.minutes <= 0 or options.threads < 1:
-        parser.error(f"--minutes {options.minutes} and --threads {options.threads} must be above zero")
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)
-    random.seed(options.seed)
-    interrupt = Interrupt()
-    earlier: list[Run] = []
-    if options.resume:
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(options.resume)
-        model = Qwen3ForCausalLM.from_pretrained(options.resume, dtype=torch.float32)
-        earlier = [Run(**run) for run in json.loads((options.resume / RECORD).read_text("utf-8"))]
-    else:
-        print("making the tokenizer", flush=True)
-        tokenizer = make_tokenizer(options.seed)
-        model = build_model(tokenizer)
-    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens", flush=True)
-    peak = RESUMED_RATE if options.resume else PEAK_RATE
-    run = train(model, Encoder(tokenizer, dropout=0.06), options.minutes, options.seed, peak, interrupt)
-    if interrupt.asked:
-        print(f"interrupted after {run.steps} steps; {options.out} is as it was", file=sys.stderr)
-        return 130
-    # Scored as it will be served: the weights rounded to bfloat16, the arithmetic in float32.
-    model = model.bfloat16().eval().float()  # type: ignore[no-untyped-call]
-    questions = held_out()
-    counts = score(questions, answer(model, tokenizer, [q.messages for q in questions]))
-    publish(model, tokenizer, [*earlier, run], counts, options.out)
-    print(
-        f"{run.steps} steps, {run.tokens} tokens in {run.minutes} minutes, loss {run.loss:.4f}; held out, right / all:"
+    made.add_argument("data", nargs="?", type=Path, help="a folder that scripts/prepare made")
+    made.add_argument("--out", type=Path, help="the model folder to write")
+    made.add_argument(
+        "--embedded",
+        action="store_true",
+        help="make the model that the repository carries: data, tokenizer, weights, scores",
     )
-    print(report(counts))
-    print(f"saved {options.out}")
+    made.add_argument("--method", choices=METHODS, default="lora", help="default: %(default)s")
+    made.add_argument("--base", type=Path, help="the model folder to start from; not for scratch")
+    made.add_argument("--steps", type=int, help="updates of the weights; default: one pass over the data")
+    made.add_argument(
+        "--rows",
+        type=int,
+        default=8,
+        help="packed rows a step, over all processes (pairs for dpo); default: %(default)s",
+    )
+    made.add_argument("--learning-rate", type=float, help="peak; default: by method")
+    made.add_argument("--seed", type=int, default=1, help="default: %(default)s")
+    made.add_argument(
+        "--width", type=int, default=256, help="of a model from scratch, a multiple of 64; default: %(default)s"
+    )
+    made.add_argument("--layers", type=int, default=6, help="of a model from scratch; default: %(default)s")
+    made.add_argument("--lora-rank", type=int, default=16, help="default: %(default)s")
+    made.add_argument("--bf16", action="store_true", help="compute in bfloat16; the weights stay in float32")
+    made.add_argument("--gradient-checkpointing", action="store_true", help="less memory for more time")
+    made.add_argument("--fsdp", action="store_true", help="shard weights over the processes that torchrun started")
+    made.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
+    made.add_argument("--checkpoint-every", type=int, default=100, metavar="STEPS", help="default: %(default)s")
+    made.add_argument("--threads", type=int, help="of the CPU; default: all")
+    job = made.add_argument_group("SageMaker")
+    job.add_argument("--sagemaker", action="store_true", help="run this very command as a training job")
+    job.add_argument("--instance-type", default="ml.g6.xlarge", help="default: %(default)s")
+    job.add_argument("--instances", type=int, default=1, help="default: %(default)s")
+    job.add_argument("--role", help="ARN of the role that the job takes")
+    job.add_argument("--bucket", help="S3 bucket for data, checkpoints and the model")
+    job.add_argument("--image", help="training image; default: AWS's for PyTorch, of the SDK's choice")
+    job.add_argument("--max-hours", type=float, default=12, help="default: %(default)s")
+    job.add_argument("--on-demand", action="store_true", help="no spot capacity")
+    return made
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """The command's exit status."""
+    options = parser().parse_args(given)
+    if options.sagemaker:
+        from training import sagemaker_job
+
+        return conclude(PROGRAM, lambda: sagemaker_job.submit(options, list(sys.argv[1:] if given is None else given)))
+    return conclude(PROGRAM, lambda: train(options))
+
+
+def train(options: argparse.Namespace) -> int:
+    """Trains as asked and writes the model folder."""
+    if options.threads:
+        import torch
+
+        torch.set_num_threads(options.threads)
+    _check(options)
+    progress = Progress(PROGRAM)
+    if options.embedded:
+        from training.embedded import publish
+
+        publish.make(options.out or EMBEDDED, options.steps, options.seed, progress, options.checkpoint_every)
+        return 0
+    from training import methods
+    from training.trainer import world_rank
+
+    out = options.out.resolve()
+    partial = out.with_name(f".{out.name}.partial")
+    manifest = read_manifest(options.data, "prepared")
+    made = methods.run(options, manifest, partial, progress)
+    if world_rank() == 0:
+        finish(partial, out, options.data, options.method, str(options.base) if options.base else None, manifest, made)
+        progress.say(f"wrote {out}")
     return 0
 
 
+def finish(
+    partial: Path, out: Path, data: Path, method: str, base: str | None, manifest: dict[str, Any], made: dict[str, Any]
+) -> None:
+    """Writes training.json and the manifest, drops the checkpoints and puts the folder in place."""
+    description = {
+        "format": 1,
+        "base_model": base,
+        "method": method,
+        "data": {"path": str(data), "sha256": sha256(data / "manifest.json")},
+        "licence": manifest.get("licence"),
+        "git_revision": git_revision(),
+        **made,
+    }
+    write_json(partial / "training.json", description)
+    shutil.rmtree(partial / "checkpoints", ignore_errors=True)
+    write_manifest(partial, "model", [data], settings=made["settings"], counts={})
+    replace_folder(partial, out)
+
+
+def _check(options: argparse.Namespace) -> None:
+    if options.embedded:
+        return
+    if options.data is None or options.out is None:
+        raise StepFailed("say what to train on and where to write: scripts/train PREPARED --out MODEL, or --embedded")
+    if (options.method == "scratch") != (options.base is None):
+        raise StepFailed(
+            "a model from scratch takes no --base"
+            if options.base
+            else f"--method {options.method} needs --base: the model folder to start from"
+        )
+    for name in ("steps", "rows", "checkpoint_every", "layers", "lora_rank"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise StepFailed(f"--{name.replace('_', '-')} must be at least 1, not {value}")
+    if options.fsdp and options.method in ("lora", "dpo"):
+        raise StepFailed(
+            f"--fsdp shards a whole model's weights; --method {options.method} trains a small adapter: leave it out"
+        )
+    if options.width % 64 or options.width < 64:
+        raise StepFailed(f"--width must be a multiple of 64, not {options.width}")
+    if options.base is not None and not (options.base / "config.json").is_file():
+        raise StepFailed(f"{options.base} is no model folder: it has no config.json")
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from scripts.benchmarks import inference, load, pipeline, start, structure, weights
+from scripts.benchmarks import inference, load, pipeline, start, structure, training, weights
 
 BENCHMARKS = {
     "inference": inference.main,
@@ -12,6 +12,7 @@ BENCHMARKS = {
     "pipeline": pipeline.main,
     "start": start.main,
     "structure": structure.main,
+    "training": training.main,
     "weights": weights.main,
 }
 

@@ -47,7 +47,7 @@ def measure(name: str, device: str, precision: str, tokens: int) -> dict[str, An
     """One row: perplexity, MiB of weights, tokens a second; or why it cannot be had."""
     import torch
     import weights
-    from training.evaluate import held_out
+    from training.evaluate import SETS, read_items
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     quantised = precision if precision in ("int8", "fp8") else None
@@ -63,16 +63,18 @@ def measure(name: str, device: str, precision: str, tokens: int) -> dict[str, An
     tokenizer: Any = AutoTokenizer.from_pretrained(name)
     return {
         "weights": precision,
-        "perplexity": round(perplexity(model, [dialogue(tokenizer, q.messages, q.answer) for q in held_out()]), 4),
+        "perplexity": round(
+            perplexity(model, [dialogue(tokenizer, item) for item in read_items(SETS / "about.jsonl")]), 4
+        ),
         "mib": round(weights.weight_bytes(model) / 2**20, 1),
         "tokens_per_second": round(speed(model, tokens), 1),
     }
 
 
-def dialogue(tokenizer: Any, messages: tuple[str, ...], answer: str) -> tuple[list[int], int]:
-    """The ids of a chat that ends with the answer, and how many of them come before it."""
-    said = [{"role": ("user", "assistant")[index % 2], "content": text} for index, text in enumerate(messages)]
-    prompt = tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True)
+def dialogue(tokenizer: Any, item: dict[str, Any]) -> tuple[list[int], int]:
+    """The ids of a chat that ends with the item's answer, and how many of them come before it."""
+    answer = item["reference"]
+    prompt = tokenizer.apply_chat_template(item["messages"], tokenize=False, add_generation_prompt=True)
     before: list[int] = tokenizer(prompt, add_special_tokens=False)["input_ids"]
     after: list[int] = tokenizer(answer, add_special_tokens=False)["input_ids"]
     return before + after, len(before)

@@ -6,7 +6,7 @@ import random
 import re
 from functools import cache
 
-from training.wordings import FOLDER
+from training.embedded.wordings import FOLDER
 
 
 @cache

@@ -2,7 +2,7 @@
 
 The grammar of a line: `(a|b|)` is a choice and may hold further choices, `x?` and `(...)?` are optional, `<name>` is
 a choice from the list `@name`, and `<nonsense>` an invented word. `## intent category` opens an intent, `= ` gives its
-answer, `#` begins a comment.
+answer, `- ` a statement of the fact that is asked for, `#` begins a comment. `{slot}` stays for the caller to fill in.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ class Intent:
     lines: list[str] = field(default_factory=list)
     """The wordings as they stand in the file."""
 
+    statements: list[Expansion] = field(default_factory=list)
+    """Of a topic in a passage: how the passage may state it."""
+
     def say(self, rng: random.Random) -> str:
         """One wording, at random; double spaces closed up."""
         return re.sub(r" {2,}", " ", rng.choice(self.wordings)(rng)).strip()
@@ -45,9 +48,13 @@ class Wordings:
     language: str
     intents: dict[str, Intent] = field(default_factory=dict)
     lists: dict[str, list[str]] = field(default_factory=dict)
+    literal: bool = False
+    """Lines are sentences, not grammar."""
 
     def compile(self, line: str) -> Expansion:
         """The line as an `Expansion`. Raises ValueError when its brackets do not match or a list is unknown."""
+        if self.literal:
+            return lambda rng: line
         expansion, end = self._choice(line, 0)
         if end != len(line):
             raise ValueError(f"unmatched ')' at {end} in wording {line!r}")
@@ -145,16 +152,17 @@ COMMON_CHARACTERS = (
 
 @cache
 def load(language: str) -> Wordings:
-    """All intents of a language, `unknown` among them, from `wordings/*.txt`: read once, to be left unchanged.
+    """What may be asked about Parley, `unknown` among it, from `wordings/about*.txt`: read once, to be left unchanged.
 
     Raises ValueError naming a bad line.
     """
-    wordings = Wordings(language)
-    lines = [
-        line.rstrip("\n")
-        for name in (f"unknown.{language}.txt", f"{language}.txt")
-        for line in (FOLDER / name).read_text("utf-8").splitlines()
-    ]
+    return read(language, FOLDER / f"about_unknown.{language}.txt", FOLDER / f"about.{language}.txt")
+
+
+def read(language: str, *files: Path, literal: bool = False) -> Wordings:
+    """All intents of these files, lists shared; `literal` lines are no grammar. Raises ValueError naming a bad line."""
+    wordings = Wordings(language, literal=literal)
+    lines = [line.rstrip("\n") for file in files for line in file.read_text("utf-8").splitlines()]
     for line in lines:
         if line.startswith("@"):
             name, _, entries = line[1:].partition(":")
@@ -167,13 +175,15 @@ def _read_intents(wordings: Wordings, lines: Iterable[str]) -> None:
     intent: Intent | None = None
     for line in lines:
         if line.startswith("## "):
-            name, category = line[3:].split()
+            name, _, category = line[3:].partition(" ")
             intent = wordings.intents[name] = Intent(name, category, wordings.language)
         elif line and line[0] not in "#@":
             if intent is None:
                 raise ValueError(f"a wording before the first '## intent': {line!r}")
             if line.startswith("= "):
                 intent.answer = line[2:]
+            elif line.startswith("- "):
+                intent.statements.append(wordings.compile(line[2:]))
             else:
                 intent.lines.append(line)
                 intent.wordings.append(wordings.compile(line))
@@ -183,7 +193,7 @@ def system_lines() -> dict[str, list[str]]:
     """The sentences of system prompts by language, uncompiled."""
     found: dict[str, list[str]] = {}
     language = ""
-    for line in (FOLDER / "system.txt").read_text("utf-8").splitlines():
+    for line in (FOLDER / "about_system.txt").read_text("utf-8").splitlines():
         if line.startswith("## "):
             language = line[3:].strip()
         elif line and not line.startswith("#"):

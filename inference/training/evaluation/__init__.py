@@ -1,0 +1,1 @@
+"""Measures a model through any OpenAI-compatible server: sets, answers, verdicts, metrics, report."""
