@@ -128,7 +128,7 @@ def _account(account: dict[str, Any]) -> str:
 def _memory(steady: dict[str, Any]) -> str:
     found = steady["growth_mib_per_minute"]
     if found is None:
-        return "Memory: the run was too short to say whether it grows; 7.5 minutes are enough."
+        return "Memory: the run was too short to say whether it grows; 9 minutes are enough."
     verdict = "it grows" if found["low"] > 0 else "no growth"
     return (
         f"Memory: {steady['memory_mib'][-1][1]:.0f} MiB at the end; growth {found['mean']:+.2f} MiB a minute, "
