@@ -53,8 +53,10 @@ AMERICAN_PHONE = re.compile(
     r"(?<![0-9A-Za-z])(?:\+?1[ .\-])?(?:\([2-9]\d{2}\)\s?|[2-9]\d{2}[ .\-])[2-9]\d{2}[ .\-]\d{4}" + END
 )
 MANY_DIGITS = re.compile(r"\d(?:[ ().\-/]{0,3}\d){6}")
-REGIONS = ("US", "GB", "CN")
-"""Where a number without a country code may be from; with one, every country's numbers are known."""
+LENIENCY = {"GB": Leniency.VALID, "US": Leniency.STRICT_GROUPING, "CN": Leniency.STRICT_GROUPING}
+"""Where a number without a country code may be from; with one, every country's numbers are known. Numbers of those
+who need no leading zero must be grouped as there: two numbers that stand side by side make a valid one too often. The
+patterns above are freer."""
 
 Span = tuple[int, int, str]
 
@@ -122,9 +124,9 @@ def _found(text: str) -> Iterator[Span]:
     yield from ((*m.span(), "card") for m in CARD.finditer(digits) if luhn.is_valid(re.sub(r"\D", "", m[0])))
     for pattern in (CHINESE_MOBILE, CHINESE_LANDLINE, AMERICAN_PHONE):
         yield from ((*match.span(), "phone") for match in pattern.finditer(digits))
-    for region in REGIONS:
+    for region, leniency in LENIENCY.items():
         # the matcher gives up after so many tries in one text; its own limit is too low for a long one
-        matcher = PhoneNumberMatcher(plain, region, leniency=Leniency.VALID, max_tries=65_535)
+        matcher = PhoneNumberMatcher(plain, region, leniency=leniency, max_tries=65_535)
         yield from ((match.start, match.end, "phone") for match in matcher)
 
 
