@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -19,7 +18,6 @@ from weights import CannotQuantise, check, lay_out, place, read_ahead, weight_by
 from tests.inference.tiny_model import make_model
 
 INFERENCE = Path(check.__code__.co_filename).parent
-WITHOUT_TORCHAO = importlib.util.find_spec("torchao") is None
 
 MEASURE = """
 import json, re, sys, torch
@@ -128,13 +126,12 @@ def test_fp8_without_such_a_gpu_is_refused_in_one_line(model_folder: Path) -> No
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.skipif(not WITHOUT_TORCHAO, reason="torchao is installed")
-def test_without_torchao_one_line_says_what_to_install() -> None:
+def test_without_torchao_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchao.quantization", None)
     with pytest.raises(CannotQuantise, match="pip install torchao=="):
         check("int8", "cpu")
 
 
-@pytest.mark.skipif(WITHOUT_TORCHAO, reason="torchao is optional, and not installed here")
 def test_int8_weights_are_smaller_and_answer_nearly_alike(model: Any) -> None:
     import copy
 
