@@ -46,7 +46,8 @@ SABOTAGES = {
         items, "to_turn", _forgetful_turn, "pieces", "deliver", "slack.chat.postMessage", "die-before"
     ),
     "a repeated message does not make the call that its run owes": Sabotage(
-        inbox_to_model, "finish_earlier_run", lambda *_: None, "slack", "think", "dynamodb.TransactWriteItems", "die-after"
+        inbox_to_model, "finish_earlier_run", lambda *_: None, "slack", "think", "dynamodb.TransactWriteItems",
+        "die-after",
     ),
     "a repeated result does not queue what its run owes": Sabotage(
         model_to_outbox, "_finish_earlier_run", lambda *_: None, "slack", "reply", "dynamodb.TransactWriteItems",
