@@ -15,8 +15,14 @@ import torch
 from embedding_requests import Wanted, respond
 from embeddings import Embedder, load_embedder, read_pooling
 from errors import EngineFault, Overloaded
+from hypothesis import given
+from hypothesis import strategies as st
 from loading import ModelUnavailable
 
+from tests.channels.hostile_json import ANYTHING
+from tests.fuzz.bodies import TEXTS as ODD_TEXTS
+from tests.fuzz.bodies import hostile
+from tests.fuzz.bounded import bounded
 from tests.inference.server import Server
 from tests.inference.tiny_model import TEXTS, make_tokenizer
 
@@ -176,3 +182,21 @@ def test_the_model_is_listed_beside_the_chat_model(running: Server, folder: Path
 def test_without_the_setting_the_error_says_what_to_set(server: Server) -> None:
     with pytest.raises(openai.NotFoundError, match="--embedding-model"):
         server.client().embeddings.create(model="any", input="Hello")
+
+
+ASKED: dict[str, Any] = {"model": "any", "input": ["a", "b"], "encoding_format": "float", "dimensions": 8, "user": "u"}
+IDS = st.lists(st.integers(-2, 2**70), max_size=3)
+INPUTS = ANYTHING | ODD_TEXTS | st.lists(ODD_TEXTS, max_size=3) | st.lists(IDS, max_size=3)
+BODIES = hostile(ASKED) | st.tuples(st.sampled_from(sorted(ASKED)), INPUTS).map(
+    lambda change: json.dumps({**ASKED, change[0]: change[1]}).encode()
+)
+
+
+@bounded(80)
+@given(BODIES | INPUTS.map(lambda value: json.dumps({**ASKED, "input": value}).encode()))
+def test_whatever_a_body_holds_it_is_no_fault_of_the_server(running: Server, raw: bytes) -> None:
+    status, body, _ = running.post(raw, "/v1/embeddings")
+    assert status in (200, 400), body
+    if status == 400:
+        assert set(body["error"]) == {"message", "type", "param", "code"}
+        assert len(body["error"]["message"]) < 1000
