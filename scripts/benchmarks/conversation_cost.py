@@ -2,7 +2,7 @@
 
 Requests and units are those of the deployed functions over moto in this process, counted at botocore; units are AWS's
 arithmetic over the items' sizes (strongly consistent reads by 4 KB, transactional writes twice by 1 KB). The time is
-taken over the stand-ins, since moto looks through every item for a query.
+the functions' own on the processor, over the stand-ins, since moto looks through every item for a query.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ WORDS = "It starts with one command, and nothing has to be installed before that
 
 @dataclass(frozen=True)
 class Cost:
-    """One more turn: requests to AWS, read and write units of the table, milliseconds of the functions' own time."""
+    """One more turn: requests to AWS, read and write units of the table, milliseconds of processor time."""
 
     messages: int
     requests: float
@@ -138,7 +138,7 @@ def _turns(parts: StandInWiring, turns: int) -> list[float]:
 
     times = []
     for number in range(1, turns + 1):
-        own = one_turn(app, parts, message(THREAD, number, "U1", WORDS))
+        own = one_turn(app, parts, message(THREAD, number, "U1", WORDS), time.thread_time)
         times.append(sum(own.values()) - own["receive"])
     return times
 

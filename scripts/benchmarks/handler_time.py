@@ -54,26 +54,28 @@ def measure_stages(turns: int) -> dict[str, float]:
     return {function: statistics.median(taken[len(taken) // 10 :]) for function, taken in times.items()}
 
 
-def one_turn(app: Any, parts: StandInWiring, webhook: bytes) -> dict[str, float]:
+def one_turn(
+    app: Any, parts: StandInWiring, webhook: bytes, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
     """Milliseconds of each function's own time in one turn that a webhook begins. Nothing else may be in the queues."""
     event = _event(webhook)
-    begun = time.perf_counter()
+    begun = clock()
     app.app(event, LambdaContext("api_handler", 29, 512, REGION))
-    times = {"receive": (time.perf_counter() - begun) * 1000}
+    times = {"receive": (clock() - begun) * 1000}
     for function, name in QUEUES.items():
-        times[function] = _work(getattr(app, function), PumpQueue(parts.sqs, name))
+        times[function] = _work(getattr(app, function), PumpQueue(parts.sqs, name), clock)
     return times
 
 
-def _work(handler: Callable[[Any, Any], Any], queue: PumpQueue) -> float:
+def _work(handler: Callable[[Any, Any], Any], queue: PumpQueue, clock: Callable[[], float]) -> float:
     """Milliseconds of one record's handling, once it is there."""
     while not (records := queue.receive(1)):
         continue
     event = {"Records": [sqs_record(record, queue) for record in records]}
     context = LambdaContext("stage", 30, 512, REGION)
-    begun = time.perf_counter()
+    begun = clock()
     handler(event, context)
-    spent = (time.perf_counter() - begun) * 1000
+    spent = (clock() - begun) * 1000
     queue.delete([record["ReceiptHandle"] for record in records])
     return spent
 

@@ -25,7 +25,13 @@ def table(figures: dict[str, Any]) -> str:
     for number, one in enumerate(figures["bursts"], 1):
         lines.append(_row(f"burst {number}, all due at once", one))
     lines += ["", _account(figures["account"]), "", _memory(steady), ""]
-    lines += _head("messages in the conversation", "AWS requests of one more turn", "read units", "write units", "ms")
+    lines += _head(
+        "messages in the conversation",
+        "AWS requests of one more turn",
+        "read units",
+        "write units",
+        "processor time, ms",
+    )
     lines += [
         f"| {cost['messages']:,} | {cost['requests']:g} | {cost['read_units']:g} | {cost['write_units']:g} "
         f"| {cost['milliseconds']:.2f} |"
@@ -56,7 +62,7 @@ def chart(figures: dict[str, Any]) -> str:
     lengths = [math.log10(cost["messages"]) for cost in costs]
     series = {
         "AWS requests": ("#4a7fb5", "requests"), "read units": ("#2f8f5b", "read_units"),
-        "write units": ("#d8973c", "write_units"), "own time, ms": ("#999999", "milliseconds"),
+        "write units": ("#d8973c", "write_units"), "processor time, ms": ("#999999", "milliseconds"),
     }  # fmt: skip
     lines = {
         name: (colour, [(x, cost[key]) for x, cost in zip(lengths, costs, strict=True)])
