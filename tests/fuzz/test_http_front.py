@@ -66,7 +66,9 @@ def exchange(server: HttpServer, sent: bytes) -> bytes:
             client.shutdown(socket.SHUT_WR)
             while data := client.recv(65536):
                 received += data
-        except ConnectionError:  # it had heard enough
+        except TimeoutError:
+            raise
+        except OSError:  # reset, for it had heard enough
             pass
         return received
 
