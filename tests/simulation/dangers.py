@@ -37,6 +37,8 @@ class Dangers:
     """Channels ask for patience, or refuse for good."""
     cancels: bool
     """Users take messages back, and stop turns."""
+    deletions: bool
+    """Users of the page delete their conversation, and write on in another window."""
     budget: bool
     """The month's budget is used up, and raised again."""
     stale_index: bool

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from parley.domain.conversation import Status
-from parley.domain.message import Cancel, Incoming
+from parley.domain.message import Cancel, Incoming, channel_of
 from parley.domain.turn import Ask, ModelReply, is_read_on_demand
 from tests.simulation.broken import Broken
 from tests.simulation.choices import Choices, Weights
@@ -66,6 +66,7 @@ class History(System):
             (1.0 + 2.0 * on.impatience, self._time_passes),
             (0.5 * on.repeats, self._a_webhook_comes_again),
             (0.8 * on.cancels, self._somebody_changes_their_mind),
+            (0.4 * on.deletions, self._somebody_deletes),
             (0.6 + 1.5 * on.impatience, self.sweep),
             (0.6, self._somebody_looks),
             (0.5 * on.channel_trouble, self._a_channel_has_trouble),
@@ -138,8 +139,18 @@ class History(System):
         self.door.put(Cancel(f"c{self._wishes}", name, "c", event=event))
 
     def _somebody_looks(self) -> None:
-        if (found := self._any_event()) is not None and is_read_on_demand(found[0]):
+        found = self._any_event()
+        if found is not None and is_read_on_demand(found[0]) and not self.promises.accounts[found[0]].deleted:
             self.look(*found)
+
+    def _somebody_deletes(self) -> bool:
+        name = self._one_of(self._names)
+        if channel_of(name) != "web" or any(run.kind == "look" for run in self.scheduler.alive):
+            return False
+        self.note(f"{name} is deleted")
+        self.promises.at_delete(name)
+        self.table.forget(name)
+        return True
 
     def _write(self, name: str) -> None:
         self._said += 1

@@ -28,10 +28,10 @@ class Model:
         self.results: dict[str, ModelReply] = {}
         self.air: list[str] = []
         """Notifications on their way from the topic to the queue."""
-        self.texts: dict[tuple[str, int], set[str]] = defaultdict(set)
-        """All that was ever answered to a turn."""
-        self.prompts: dict[tuple[str, int, int], Any] = {}
-        """What was asked, by conversation, turn and step."""
+        self.texts: dict[tuple[str, int, str], set[str]] = defaultdict(set)
+        """All that was ever answered to a turn: its conversation, number and trace."""
+        self.prompts: dict[tuple[str, int, str, int], Any] = {}
+        """What was asked, by conversation, turn, its trace and step."""
         self.calls = 0
         self._ended: list[tuple[Ask, ModelReply]] = []
 
@@ -43,7 +43,7 @@ class Model:
         """The call ends: its result lies in the bucket, and so many notifications are on their way."""
         self.results[ask.path] = result
         if result.error is None:
-            self.texts[ask.conversation, ask.turn].add(result.text)
+            self.texts[ask.conversation, ask.turn, ask.trace].add(result.text)
         self.air += [str(len(self._ended))] * copies
         self._ended.append((ask, result))
 

@@ -39,6 +39,8 @@ class Account:
     """Events that the inbox took, each once, in the order in which it did."""
     wished_away: set[str] = field(default_factory=set)
     """Events that their user wanted to take back."""
+    deleted: int = 0
+    """How many of them were stored when the conversation was deleted: they are gone, and known to have been there."""
     windows: int = 0
     """Pieces that a channel took while the run that was to mark them ended."""
     told: Counter[int] = field(default_factory=Counter)
@@ -77,12 +79,18 @@ class Promises:
                 raise Broken("Ordered", f"{name} stored {change.new_mark.event} as number {place} of {said}")
 
     def at_ask(self, ask: Ask, request: Any) -> None:
-        """The model is asked: the turn's own messages end the prompt, and a step's prompt is the same every time."""
+        """The model is asked: the turn's own messages end the prompt, and a step's prompt is the same every time.
+
+        Not of a turn that was deleted while its run went on: its result is dropped.
+        """
+        turn = self._shelf(ask.conversation).turns.get(ask.turn)
+        if turn is None or turn.trace != ask.trace:
+            return
         own = [m.text for m in self._messages(ask.conversation) if m.turn == ask.turn and m.role == "user"]
         asked = [entry["content"] for entry in request["messages"] if entry["role"] == "user"]
         if not own or asked[-len(own) :] != own:
             raise Broken("Answered", f"{ask.conversation} turn {ask.turn} asked {asked[-5:]} where users said {own}")
-        before = self._model.prompts.setdefault((ask.conversation, ask.turn, ask.step), request)
+        before = self._model.prompts.setdefault((ask.conversation, ask.turn, ask.trace, ask.step), request)
         if before != request:
             raise Broken("Answered", f"{ask.conversation} turn {ask.turn} asked otherwise at attempt {ask.attempt}")
 
@@ -99,6 +107,11 @@ class Promises:
         if back or changed:
             raise Broken("Answered", f"{event} of {name} was {before.stage}, and is {progress.stage}")
 
+    def at_delete(self, name: str) -> None:
+        """A conversation is about to be deleted: what is stored of it goes."""
+        self.accounts[name].deleted = len(self._shelf(name).marks)
+        self.accounts[name].seen = {}
+
     # -- at the end
 
     def at_end(self, buried: set[tuple[str, int]], failed: set[tuple[str, int]], others: int) -> None:
@@ -112,8 +125,8 @@ class Promises:
 
     def _kept(self, name: str, account: Account) -> None:
         stored = [m.event for m in self._messages(name) if m.role in ("user", "withdrawn")]
-        if stored != account.said:
-            raise Broken("Kept", f"{name} holds {stored}, and was given {account.said}")
+        if stored != account.said[account.deleted :]:
+            raise Broken("Kept", f"{name} holds {stored}, and was given {account.said[account.deleted :]}")
 
     def _answered(self, name: str, account: Account, letters: set[tuple[str, int]]) -> None:
         shelf = self._shelf(name)
@@ -129,7 +142,7 @@ class Promises:
             answered = turn.status in (TurnStatus.DELIVERED, TurnStatus.UNDELIVERABLE)
             if answers[number] != int(answered):
                 raise Broken("Once", f"{name} turn {number}, {turn.status}, has {answers[number]} answers")
-            if answered and shelf.messages[turn.answer or 0].text not in self._model.texts[name, number]:
+            if answered and shelf.messages[turn.answer or 0].text not in self._model.texts[name, number, turn.trace]:
                 raise Broken("Answered", f"{name} turn {number} has an answer that was not made for it")
         for message in shelf.messages.values():
             if message.role == "user" and message.turn not in shelf.turns:

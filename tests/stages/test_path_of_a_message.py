@@ -172,6 +172,25 @@ def test_a_result_of_an_earlier_turn_does_not_answer_a_later_one(world: World) -
     assert conversation.waits_for(2, 1)
 
 
+@pytest.mark.parametrize("result", [ModelReply(text="of what was deleted"), ModelReply(error="no", permanent=True)])
+def test_a_result_for_a_deleted_conversation_ends_no_turn_of_the_one_that_follows(
+    world: World, result: ModelReply
+) -> None:
+    world.say("e1", "secret", "web:v:1")
+    world.pump("inbox.fifo")
+    world.table.forget("web:v:1")
+    world.say("e2", "another thing", "web:v:1")
+    world.pump("inbox.fifo")
+    first, second = (ask for ask, _ in world.model.asked)
+    world.model.finish(first, result)
+    world.pump("replies")
+    conversation = world.table.find("web:v:1")
+    assert conversation is not None
+    assert conversation.waits_for(second.turn, second.step)
+    assert world.telemetry.counts["StaleResults"] == 1
+    assert first.path != second.path, "the sweep does not find it either"
+
+
 def test_a_model_error_is_tried_again_and_then_told_to_the_user(world: World) -> None:
     world.say("e1", "你好")
     world.pump("inbox.fifo")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -101,8 +102,12 @@ class Ask:
 
     @property
     def path(self) -> str:
-        """Where the call's payloads lie below the bucket's prefixes: no other call's path begins with it."""
-        return f"{conversation_key(self.conversation)}/{self.turn}/{self.step}/{self.attempt:03d}"
+        """Where the call's payloads lie below the bucket's prefixes: no other call's path begins with it.
+
+        A conversation that is written on after it was deleted counts its turns anew; their traces tell them apart.
+        """
+        turn = f"{self.turn}-{hashlib.sha256(self.trace.encode(errors='replace')).hexdigest()[:8]}"
+        return f"{conversation_key(self.conversation)}/{turn}/{self.step}/{self.attempt:03d}"
 
 
 @dataclass(frozen=True, slots=True)

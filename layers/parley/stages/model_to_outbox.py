@@ -69,6 +69,8 @@ def decide_on(
 
     Raises StaleResult when the conversation does not wait for it.
     """
+    if conversation.trace != done.trace:
+        raise StaleResult("the conversation that asked was deleted, and another one has begun")
     if result.error is None:
         return rules.answer(conversation, done.turn, done.step, result, record, now, patience)
     if not conversation.waits_for(done.turn, done.step) or conversation.attempt != done.attempt:
