@@ -25,6 +25,9 @@ SHORT = 64
 """Prompts, or what is left of them, of at most so many tokens are read several at once: a forward of 24 tokens costs
 nearly what one of 48 does, one of 275 costs half of one of 550."""
 
+MOST_TOGETHER = 8
+"""More would gain little, and each one's last logits are taken from a table as large as their number squared."""
+
 LEAST_PIECE = 64
 """A long prompt is not begun for fewer tokens than this."""
 
@@ -92,7 +95,7 @@ class Scheduler:
             left -= self._read_on(self.reading, left)
         together: list[Sequence] = []
         while left > 0 and self.reading is None and (sequence := self._next(together)):
-            if self._shares(sequence, together):
+            if len(together) == MOST_TOGETHER or self._shares(sequence, together):
                 self._join(together)
                 together = []
             if not self._place(sequence, [*self.running, *together]):

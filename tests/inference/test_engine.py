@@ -154,6 +154,15 @@ def test_short_prompts_that_wait_are_read_in_one_forward(model: Any) -> None:
     assert [one.output for one in made] == [generate(model, one.prompt, 8) for one in made]
 
 
+def test_a_crowd_of_short_prompts_is_read_eight_at_a_time(model: Any) -> None:
+    runner = SlotRunner(model)
+    shapes = count_forwards(runner)
+    batch = scheduler(runner, rows=16)
+    batch.waiting.push([sequence([5 + i] * 4, 8, stop_ids=frozenset()) for i in range(10)])
+    batch.step()
+    assert shapes == [(8, 4), (2, 4), (10, 1)]
+
+
 def test_a_long_prompt_is_read_in_pieces_and_nobody_waits_for_all_of_it(model: Any) -> None:
     runner = SlotRunner(model)
     runner.prompt_tokens = 64
