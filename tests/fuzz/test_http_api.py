@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from tests.channels.hostile_json import ANYTHING
 from tests.fuzz.bodies import CHARACTERS, TEXTS, hostile
 from tests.fuzz.bounded import bounded
-from tests.fuzz.front import Front
+from tests.fuzz.front import Answer, Front
 from tests.fuzz.talks import ANSWER
 
 KEY = {"Authorization": "Bearer key-a"}
@@ -36,8 +37,8 @@ def plain(path: str) -> dict[str, Any]:
     return {name: value for name, value in ASKED[path].items() if name not in ("previous_response_id", "conversation")}
 
 
-def check(front: Front, path: str, body: bytes) -> int:
-    """Ask; the status, once it is sure that nothing is wrong with the answer and with what it left in the queue."""
+def check(front: Front, path: str, body: bytes) -> Answer:
+    """Ask; the answer, once it is sure that nothing is wrong with the answer and with what it left in the queue."""
     answer = front.ask("POST", path, KEY, body)
     assert answer.is_clean()
     assert answer.counted["Errors"] == 0
@@ -49,7 +50,7 @@ def check(front: Front, path: str, body: bytes) -> int:
         assert len(answer.body) < 2000, "an answer does not carry its request back"
     assert front.waiting() == int(taken)
     assert front.run("think") == (int(taken), 0), "what was acknowledged can be stored, and be asked of the model"
-    return answer.status
+    return answer
 
 
 @pytest.mark.parametrize("path", ASKED)
@@ -69,8 +70,9 @@ def test_one_field_of_any_kind_is_refused_by_its_name(front: Front, path: str) -
     @bounded(100)
     @given(st.sampled_from(sorted(plain(path))), odd)
     def whatever(field: str, value: Any) -> None:
-        body = json.dumps({**plain(path), field: value}).encode()
-        check(front, path, body)
+        answer = check(front, path, json.dumps({**plain(path), field: value}).encode())
+        if answer.status in (400, 404):
+            assert re.split(r"[.\[]", answer.error()["param"])[0] == field
 
     whatever()
 
@@ -82,7 +84,7 @@ def test_any_text_is_carried_through(front: Front, path: str) -> None:
     def whatever(before: str, text: str) -> None:
         said = [{"role": "assistant", "content": before}, {"role": "user", "content": f"x{text}"}]
         name = "input" if "input" in ASKED[path] else "messages"
-        assert check(front, path, json.dumps({**plain(path), name: said}).encode()) in (200, 504)
+        assert check(front, path, json.dumps({**plain(path), name: said}).encode()).status in (200, 504)
 
     whatever()
 
@@ -90,7 +92,7 @@ def test_any_text_is_carried_through(front: Front, path: str) -> None:
 @bounded(60)
 @given(CHARACTERS | TEXTS | st.just("y" * 5000))
 def test_an_unknown_field_is_named_whatever_its_name_is(front: Front, name: str) -> None:
-    assert check(front, "/v1/responses", json.dumps({"input": "x", f"x{name}": 1}).encode()) == 400
+    assert check(front, "/v1/responses", json.dumps({"input": "x", f"x{name}": 1}).encode()).status == 400
 
 
 ROUTES = [
