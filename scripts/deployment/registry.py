@@ -12,7 +12,8 @@ from typing import Any
 
 import boto3
 
-from scripts.deployment.failures import BadModel
+from scripts.deployment.account import identify
+from scripts.deployment.failures import BadModel, BadStack
 from scripts.deployment.stack import Stack
 from scripts.deployment.weights import send_folder
 
@@ -28,6 +29,15 @@ def model_in_use(address: str, client: Callable[[], Any]) -> str:
         raise BadModel(f"{place} has no model in use; promote one with scripts/models promote") from None
     model = f"{place}/versions/{version}/model"
     return f"{model}/" if place.startswith("s3://") else str(Path(model).expanduser().absolute())
+
+
+def check_stage(session: boto3.Session, stage: str, say: Callable[[str], None]) -> None:
+    """Everything that can be known to be wrong before `take`. Raises BadAccount or BadStack."""
+    identify(session)
+    stack = Stack(session, f"parley-{stage}", say)
+    stack.check()
+    if stack.describe() is None:
+        raise BadStack(f"there is no stack {stack.name}; make it with scripts/deploy")
 
 
 def take(session: boto3.Session, stage: str, address: str, say: Callable[[str], None]) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 from scripts.deployment.account import open_session
 from scripts.deployment.arguments import stage
 from scripts.deployment.failures import DeploymentFailed
-from scripts.deployment.registry import take
+from scripts.deployment.registry import check_stage, take
 from scripts.operations.cost import load_prices
 from training.choose.candidates import load_candidates
 from training.choose.memory import SERVE, TRAIN, load_instances
@@ -69,6 +69,7 @@ def _table(options: argparse.Namespace) -> int:
 
 def _promote(options: argparse.Namespace) -> int:
     registry = _registry(options)
+    _check_stage(options)
     wish = Wish(options.model, options.evaluation, options.baseline, options.data, options.licence, options.by)
     number = registry.promote(wish, load_thresholds(options.thresholds), Progress(PROGRAM).say)
     return _in_use(registry, number, options)
@@ -76,7 +77,14 @@ def _promote(options: argparse.Namespace) -> int:
 
 def _roll_back(options: argparse.Namespace) -> int:
     registry = _registry(options)
+    _check_stage(options)
     return _in_use(registry, registry.roll_back(options.by, options.to), options)
+
+
+def _check_stage(options: argparse.Namespace) -> None:
+    """An endpoint that cannot be changed is told before the registry is."""
+    if options.deploy:
+        check_stage(open_session(options.region, options.profile), options.deploy, Progress(PROGRAM).say)
 
 
 def _in_use(registry: Registry, number: str, options: argparse.Namespace) -> int:

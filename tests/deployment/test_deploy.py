@@ -18,7 +18,7 @@ from scripts.deployment.deploy import Deployer, Wishes
 from scripts.deployment.destroy import Destroyer
 from scripts.deployment.failures import BadAccount, BadModel, BadStack, ChangeFailed
 from scripts.deployment.package import Package
-from scripts.deployment.registry import take
+from scripts.deployment.registry import check_stage, take
 from scripts.deployment.stack import Plan, Stack
 from scripts.local.lambda_context import ACCOUNT
 from scripts.local.moto_stacks import LEFT_OUT, PASSED_OVER
@@ -194,6 +194,9 @@ def test_the_endpoint_takes_the_version_that_a_registry_has_in_use(account: Clou
     assert stack_of(account).parameters() == before | {"ModelUri": taken}
     assert taken == "s3://models/all/shop/versions/0001/model/"
     assert account.calls.count("s3 PutObject") == uploads
+    check_stage(account.session, "prod", lambda text: None)
+    with pytest.raises(BadStack, match="no stack parley-elsewhere; make it"):
+        check_stage(account.session, "elsewhere", lambda text: None)
     with pytest.raises(BadStack, match="no stack parley-elsewhere; make it"):
         take(account.session, "elsewhere", "registry:s3://models/all/shop", lambda text: None)
 

@@ -227,6 +227,12 @@ def test_thresholds_hold_in_the_direction_of_each_metric(new: Any, old: Any, tol
     assert (told in found[0]) if told else not found, found
 
 
+def test_fewer_items_than_the_version_in_use_had_are_no_measure() -> None:
+    old = {"tool.name": {"value": 0.9, "better": "higher", "n": 600}}
+    new = {"tool.name": {"value": 1.0, "better": "higher", "n": 4}}
+    assert falls(new, old, THRESHOLDS) == ["tool.name was measured on 4 items, that of the version in use on 600"]
+
+
 def test_a_floor_holds_for_the_first_version_too() -> None:
     new = {"tool.name": {"value": 0.9, "better": "higher"}}
     assert falls(new, None, {"tool.*": {"at_least": 0.97}}) == ["tool.name is 0.9, below 0.97 by 0.07"]

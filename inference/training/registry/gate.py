@@ -51,6 +51,9 @@ def falls(new: Metrics, old: Metrics | None, thresholds: Mapping[str, Mapping[st
             found.append(f"{name} is {value:.4g}, above {rule['at_most']:g} by {value - rule['at_most']:.4g}")
         if old is None or name not in old:
             continue
+        if (items := new[name].get("n") or 0) < (had := old[name].get("n") or 0):
+            found.append(f"{name} was measured on {items} items, that of the version in use on {had}")
+            continue
         before = float(old[name]["value"])
         worse = before - value if higher else value - before
         allowed = rule["fall"] if "fall" in rule else rule.get("relative", float("inf")) * abs(before)
