@@ -70,18 +70,19 @@ def dependencies(root: Path) -> Iterator[Dependency]:
 
 
 def licence_of(name: str) -> str:
-    """A package's licence in its own words: its SPDX expression, else its classifiers, else its short text."""
+    """A package's licence in its own words: its SPDX expression, classifiers or short text, else which file."""
     try:
         stated = importlib.metadata.metadata(name).json
     except importlib.metadata.PackageNotFoundError:
         return ELSEWHERE
     named = [entry.rpartition(" :: ")[2] for entry in stated.get("classifier", []) if "License ::" in entry]
     short = str(stated.get("license", "")).strip().partition("\n")[0]
+    in_file = str(stated.get("license_file", "")).partition("\n")[0]
     return (
         str(stated.get("license_expression", ""))
         or ", ".join(entry for entry in named if entry != "OSI Approved")
         or short
-        or "not stated"
+        or (f"as in its {in_file}" if in_file else "not stated")
     )
 
 
