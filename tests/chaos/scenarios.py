@@ -223,6 +223,26 @@ def waking_model(system: System) -> None:
         system.complaints.append(f"{told} notices that the model is waking up")
 
 
+def visitor(system: System) -> None:
+    """A visitor of the page."""
+    system.page("hello")
+    system.settle()
+    system.look()
+
+
+def over_the_limit(system: System) -> None:
+    """A user asks in a second thread while the first is answered, which is one turn too many; later it is not."""
+    system.slack("first", "1.0")
+    system.work("Inbox")
+    system.slack("too much", "2.0")
+    system.settle()
+    system.pass_time(60)
+    system.slack("later", "3.0")
+    system.settle()
+    if system.ends("slack:T1:C1/3.0") != [TurnStatus.DELIVERED]:
+        system.complaints.append("what the user had taken was not given back")
+
+
 FAILS, CANCELS = frozenset({TurnStatus.FAILED}), frozenset({TurnStatus.CANCELLED, TurnStatus.DELIVERED})
 
 SCENARIOS = (
@@ -232,6 +252,7 @@ SCENARIOS = (
     Scenario("api-waits", "one request that waits for its answer", waiting_caller),
     Scenario("api-branch", "a request that goes on from an older response", older_response),
     Scenario("api-delete", "a response is deleted", deleted),
+    Scenario("page", "a visitor writes on the page", visitor),
     Scenario("meanwhile", "two messages come while the model thinks", meanwhile),
     Scenario("threads", "three conversations in one batch", several_threads),
     Scenario("pieces", "an answer in several pieces", long_answer),
@@ -247,6 +268,10 @@ SCENARIOS = (
     Scenario(
         "refused", "the channel refuses for good", refusing_channel, frozenset({TurnStatus.UNDELIVERABLE}),
         dead_letters=1,
+    ),
+    Scenario(
+        "limit", "a user takes too many turns at once", over_the_limit, FAILS | {TurnStatus.DELIVERED},
+        settings={"PARLEY_USER_TURNS_AT_ONCE": "1"},
     ),
     Scenario(
         "budget", "the month's budget is used up", budget_used_up, FAILS | {TurnStatus.DELIVERED}, settings=BUDGET

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from chalicelib import visitors
 from parley.ports import WebhookRequest
 from scripts.local.event_pump import failed_message_ids, scheduled_event, sqs_record
 from scripts.local.function_settings import REST_API
@@ -20,7 +21,7 @@ from scripts.local.stand_in.sqs import PumpQueue
 from tests.channels.webhook_requests import slack_event, slack_request, telegram_request, telegram_update
 from tests.chaos.functions import Answer, Function, Rehearsal
 from tests.chaos.model import REGION
-from tests.chaos.world import API_KEY, World
+from tests.chaos.world import API_KEY, SIGNING_KEY, World
 
 SOURCES = {"Inbox": "think", "Replies": "reply", "Outbox": "deliver"}
 
@@ -30,6 +31,8 @@ STEP_SECONDS = 30.0
 TRIES = 4
 """How often a platform, or a client, sends what was not acknowledged."""
 
+
+PAGE_CONVERSATION = "0123abcd-0000-4000-8000-000000000001"
 
 DIED: Answer = ("died", None)
 
@@ -51,6 +54,8 @@ class System:
         self.sweeps_needed = 0
         self._functions: dict[str, Function | Rehearsal] = {}
         self._waits = False
+        self._cookie = visitors.new_cookie(SIGNING_KEY.encode(), secure=False)
+        self._visitor = visitors.read(SIGNING_KEY.encode(), self._cookie)
         self._app = importlib.import_module("app").app
         self._routes = RouteTable(self._app.routes)
 
@@ -80,6 +85,19 @@ class System:
         self.said.setdefault(f"api:local:{thread}", []).append(text)
         return str(response["id"])
 
+    def page(self, text: str) -> None:
+        """A visitor writes on the web page, in its one conversation."""
+        said = self.said.setdefault(f"web:{self._visitor}:{PAGE_CONVERSATION}", [])
+        message = {"text": text, "client_id": f"{len(said):08}-0000-4000-8000-000000000000"}
+        self._visit("POST", f"/web/conversations/{PAGE_CONVERSATION}/messages", message)
+        said.append(text)
+
+    def look(self) -> None:
+        """The visitor looks at its conversation, whose last message must be an answer."""
+        shown = json.loads(self._visit("GET", f"/web/conversations/{PAGE_CONVERSATION}"))
+        if shown["messages"][-1]["role"] != "assistant":
+            self.complaints.append("the page shows no answer")
+
     def fetch(self, id: str, *statuses: str) -> None:
         """The caller fetches its response, which must have come to one of these ends."""
         status = self.api("GET", f"/v1/responses/{id}")["status"]
@@ -99,6 +117,11 @@ class System:
         given = {"Authorization": f"Bearer {API_KEY}", **(headers or {})}
         document: dict[str, Any] = json.loads(self._insist(lambda: self._http(method, path, content, given)))
         return document
+
+    def _visit(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> str:
+        headers = {"Cookie": self._cookie.partition(";")[0], "X-Parley": "1"}
+        content = json.dumps(body).encode() if body is not None else b""
+        return self._insist(lambda: self._http(method, path, content, headers))
 
     def _webhook(self, channel: str, make: Callable[[], WebhookRequest]) -> None:
         def post() -> tuple[int, str]:
@@ -161,6 +184,11 @@ class System:
             self.sweeps_needed += 1
             self.sweep()
         raise Stuck("a turn stays open for ever")
+
+    def ends(self, conversation: str) -> list[str]:
+        """The states of a conversation's turns, in order."""
+        turns = [item for item in self.world.cloud.items() if item["pk"]["S"] == f"CONV#{conversation}"]
+        return [str(i["status"]["S"]) for i in turns if i["sk"]["S"].startswith("TURN#")]
 
     def acted(self, name: str) -> int:
         """How often a call was acted on."""

@@ -27,6 +27,7 @@ from tests.chaos.proxy import Proxy
 
 RESOURCES = Path(__file__).parents[2] / "chalice-app/.chalice/resources.json"
 API_KEY, SLACK_TOKEN, TELEGRAM_TOKEN = "key-of-the-proofs", "xoxb-of-the-proofs", "4242:of-the-proofs"
+SIGNING_KEY = "k" * 64
 SERVICES = (
     "application-autoscaling", "dynamodb", "s3", "sagemaker", "sagemaker-runtime", "sns", "sqs", "ssm",
 )  # fmt: skip
@@ -67,7 +68,7 @@ class World:
             "SLACK_API_URL": f"{self.proxy.urls['slack']}/api", "TELEGRAM_SECRET_TOKEN": SECRET_TOKEN,
             "TELEGRAM_BOT_TOKEN": TELEGRAM_TOKEN, "TELEGRAM_API_URL": self.proxy.urls["telegram"],
         }  # fmt: skip
-        write_secrets(session, environment["PARLEY_SECRETS_PATH"], "k" * 64, secrets)
+        write_secrets(session, environment["PARLEY_SECRETS_PATH"], SIGNING_KEY, secrets)
         write_api_key(session, environment["PARLEY_TABLE"], API_KEY)
         self.cloud.deployed(deployment, template)
 
