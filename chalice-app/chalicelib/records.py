@@ -61,7 +61,10 @@ def outbox(event: Any) -> Any:
             deliver(record.body, time.time(), wiring())
         except ChannelBusy as busy:
             wiring().telemetry.count("ChannelBusy")
-            wiring().outbox.delay(record.receipt_handle, busy.retry_after)
+            try:
+                wiring().outbox.delay(record.receipt_handle, busy.retry_after)
+            except Exception as error:  # then it comes when its visibility timeout is over; the channel is what failed
+                wiring().telemetry.failure("record not delayed", error)
             raise
 
     def give_up(record: SQSRecord, error: Exception) -> None:

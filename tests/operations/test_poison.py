@@ -24,6 +24,7 @@ from typing import Any
 
 import pytest
 
+from parley.aws.queues import SqsOutbox
 from parley.domain.message import Incoming
 from parley.stages import inbox_to_model
 from tests.channels.platforms import Answer, Call, SlackApi
@@ -210,6 +211,24 @@ def test_it_does_so_over_moto_with_the_owner_s_command(
     case: Case, system: Poisonable, slack: StubbornSlack, capsys: pytest.CaptureFixture[str]
 ) -> None:
     poison(case, system, slack, Counted(capsys))
+
+
+@pytest.mark.parametrize("system", ["stand-ins"], indirect=True)
+def test_a_busy_channel_is_no_poison_where_its_record_could_not_be_delayed_either(
+    system: Poisonable, slack: StubbornSlack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slack.always = Answer(429, {"ok": False, "error": "ratelimited"}, {"Retry-After": "0"})
+    monkeypatch.setattr(SqsOutbox, "delay", crash)
+    system.say("hello?")
+    system.work("think")
+    answer(system)
+    system.work("reply")
+    for _ in range(6):  # more than what a record that fails otherwise is tried
+        system.work("deliver")
+    slack.always = None
+    settle(system)
+    assert slack.taken == ["the answer"]
+    assert system.letters() == []
 
 
 @pytest.mark.parametrize("system", ["stand-ins"], indirect=True)
