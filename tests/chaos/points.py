@@ -24,6 +24,7 @@ from tests.chaos.world import World
 
 Result = TypeVar("Result")
 STAGES = ("receive", "think", "reply", "deliver", "sweep")
+ENDED = 128 + signal.SIGTERM
 
 _world: World | None = None
 """A worker's own: made in each, since it listens on ports and keeps connections."""
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parse(arguments)
     if options.only:
         return _replay(options.only)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ENDED))  # so that the workers are ended as well
     with multiprocessing.get_context("fork").Pool(options.jobs, _prepare) as pool:
         names = [scenario.name for scenario in SCENARIOS if scenario.name in (options.scenario or _names())]
         healthy: dict[str, Outcome] = dict(_progress("scenarios recorded", pool.imap(_record, names), len(names)))
@@ -109,6 +111,7 @@ def _draw(points: list[Point], count: int, seed: int) -> list[Point]:
 def _prepare() -> None:
     global _world
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to hear
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _world = runs.prepare()
 
 

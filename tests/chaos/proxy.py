@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from scripts.local.http_server import HttpRequest, HttpResponse
 from tests.chaos.faults import Effect, Fault
 
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 0.05
 """How often a caller that hangs is told again that its time is over: it may not have begun to wait the first time."""
 
 

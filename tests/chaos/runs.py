@@ -91,7 +91,8 @@ def points(scenario: str, recorded: tuple[Call, ...]) -> list[Point]:
         marks = before is not None and _is_send(before) and call.function == "deliver"
         for fault in FAULTS:
             # The channel may have taken the piece without our knowing, or our knowing may be lost.
-            window = (sends and fault.acted) or (marks and not (fault.acted and fault.effect is Effect.DIE))
+            unmarked = not fault.acted and (fault.always or fault.effect is Effect.DIE)  # else the SDK's retry marks it
+            window = (sends and fault.acted) or (marks and unmarked)
             found.append(Point(scenario, call, fault.name, window))
     return found
 
