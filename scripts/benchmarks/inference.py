@@ -3,9 +3,9 @@
 Peers: one-by-one `model.generate`, padded static batches, transformers' continuous batching (`generate_batch`).
 Models have random weights of real architectures; prompts are 50 to 500 tokens, answers 16 to 128, nothing ends early.
 Peers take turns; the figures are medians. One by one computes at most 8 requests, since more would only repeat its
-rate: its latencies are those of a queue of 8. A second part tells what reuse of prefixes saves, a third sets our server
-beside `transformers serve` over HTTP, which needs fastapi and opentelemetry-api: `pip install --no-deps --target DIR
-fastapi opentelemetry-api`, then `--peers DIR`. Needs no network.
+rate: its latencies are those of a queue of 8. Other parts tell what reuse of prefixes saves, what reading short prompts
+together and laying out weights gain, and set our server beside `transformers serve` over HTTP, which needs fastapi and
+opentelemetry-api: `pip install --no-deps --target DIR fastapi opentelemetry-api`, then `--peers DIR`. Needs no network.
 
 The full run on two CPU cores ends within about `--minutes` (default 15): every cell is measured once, then again
 as often as fits. On a GPU: `scripts/bench inference --device cuda` (give it 60 minutes); there each peer serves the
@@ -47,6 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.device == "cuda" and not torch.cuda.is_available():
         print("bench: there is no CUDA device here; use --device cpu", file=sys.stderr)
         return 2
+    from scripts.benchmarks.inference_choices import measure_choices
     from scripts.benchmarks.inference_prefixes import measure_reuse
     from scripts.benchmarks.inference_report import chart, table
     from scripts.benchmarks.inference_workload import SHAPES, copy_bandwidth
@@ -70,10 +71,12 @@ def main(arguments: Sequence[str]) -> int:
         cells += _cell(name, clients, options, machine["copy_gb_s"] * 1e9, left / (len(wanted) - number))
     _tell("reuse of prefixes")
     reuse = measure_reuse(options.models[min(1, len(options.models) - 1)], options.device, options.quick)
+    _tell("prompts together, weights laid out")
+    choices = measure_choices(options.models[min(1, len(options.models) - 1)], options.device, options.quick)
     _tell("servers over HTTP")
     number = min(1, len(options.clients) - 1)
     http = _http(options.models[0], options.clients[number], options)
-    figures = {"machine": machine, "cells": cells, "reuse": reuse, "http": http}
+    figures = {"machine": machine, "cells": cells, "reuse": reuse, "choices": choices, "http": http}
     text = table(figures)
     line = json.dumps(figures)
     print(text)

@@ -38,7 +38,16 @@ def table(figures: dict[str, Any]) -> str:
         f"median first token {reuse['first_ms_off']:.0f} ms without, {reuse['first_ms_on']:.0f} ms with; "
         f"{reuse['hit_rate']:.0%} of prompts hit, {reuse['tokens_reused']:.0%} of their tokens reused.",
     ]
-    return "\n".join([*lines, "", _servers(figures["http"])])
+    return "\n".join([*lines, "", _choices(figures["choices"]), "", _servers(figures["http"])])
+
+
+def _choices(choices: dict[str, Any]) -> str:
+    def told(kind: str) -> str:
+        return ", ".join(f"{key.removeprefix(kind)}: {value}" for key, value in choices.items() if key.startswith(kind))
+
+    text = f"Prompts read together, {choices['model']}, times as fast as apart: {told('together_')}."
+    laid_out = told("laid_out_")
+    return text + (f" Weights laid out, times as fast as they were, by rows: {laid_out}." if laid_out else "")
 
 
 def _servers(http: dict[str, Any]) -> str:

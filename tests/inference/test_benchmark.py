@@ -29,6 +29,8 @@ def test_the_quick_run_measures_every_peer_and_finds_the_same_tokens(
         assert 0 < cell["share_of_floor"] < 1
     assert figures["reuse"]["hit_rate"] > 0
     assert figures["reuse"]["mismatches"] == 0
+    assert set(figures["choices"]) >= {"together_8x24", "together_2x275", "laid_out_1", "laid_out_32"}
+    assert all(ratio > 0 for name, ratio in figures["choices"].items() if name != "model")
     assert figures["http"]["parley"]["tokens_per_second"] > 0
     assert json.loads((tmp_path / "inference.json").read_text()) == figures
     assert (tmp_path / "inference.md").read_text().strip() in printed.out

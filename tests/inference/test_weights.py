@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -132,6 +133,8 @@ def test_without_torchao_one_line_says_what_to_install(monkeypatch: pytest.Monke
         check("int8", "cpu")
 
 
+# Not among the tests' requirements: where it is installed transformers imports it at every start, for half a second.
+@pytest.mark.skipif(importlib.util.find_spec("torchao") is None, reason="torchao is optional, and not installed here")
 def test_int8_weights_are_smaller_and_answer_nearly_alike(model: Any) -> None:
     import copy
 
