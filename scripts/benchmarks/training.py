@@ -17,8 +17,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROUNDS = 3
-
 
 def main(given: list[str]) -> int:
     """Measures, prints a table and one line of JSON; comes back with the exit status."""
@@ -28,6 +26,7 @@ def main(given: list[str]) -> int:
     parser.add_argument("--width", type=int, default=256, help="default: %(default)s")
     parser.add_argument("--layers", type=int, default=6, help="default: %(default)s")
     parser.add_argument("--tokens", type=int, default=60_000, help="of the data; default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=3, help="of which the median is told; default: %(default)s")
     parser.add_argument("--compile", action="store_true", help="also with torch.compile, which takes minutes to start")
     options = parser.parse_args(given)
     import torch
@@ -46,7 +45,7 @@ def main(given: list[str]) -> int:
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """The runs, each the median of `ROUNDS`; they take turns, so that a busy moment hits both."""
+    """The runs, each the median of the rounds; they take turns, so that a busy moment hits both."""
     from training.command import Progress
     from training.embedded import recipe
 
@@ -62,11 +61,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             kinds["ours, compiled"] = lambda: ours(data, options, compiled=True)
         speeds: dict[str, list[float]] = {name: [] for name in kinds}
         peaks = []
-        for number in range(ROUNDS):
+        for number in range(options.rounds):
             peaks.append(peak(options.device))
             for name, run in kinds.items():
                 speeds[name].append(run())
-                progress(f"round {number + 1} of {ROUNDS}: {name}, {speeds[name][-1]:,.0f} tokens/s")
+                progress(f"round {number + 1} of {options.rounds}: {name}, {speeds[name][-1]:,.0f} tokens/s")
         flops = flops_of_token(data, options)
     best = statistics.median(peaks)
     medians = {name: statistics.median(values) for name, values in speeds.items()}

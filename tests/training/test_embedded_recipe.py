@@ -7,12 +7,14 @@ import random
 import re
 from collections import Counter
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from training.embedded.about import About
 from training.embedded.architecture import build_model
+from training.embedded.card import TARGETS, card
 from training.embedded.desk import Desk
 from training.embedded.dialogue import TOOLS, Dialogue, tool_definition
 from training.embedded.encoding import encode
@@ -201,3 +203,19 @@ def test_a_dialogue_counts_its_messages() -> None:
     dialogue.say("user", "hi")
     dialogue.answer("Hello!", "manners")
     assert [(expected.at, expected.values) for expected in dialogue.expected] == [(1, ("Hello!",))]
+
+
+def test_the_card_tells_scores_beside_what_was_aimed_at(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.zeros(3, 4), "b": torch.zeros(5)}, tmp_path / "model.safetensors")
+    config = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 1, "max_position_embeddings": 1024}
+    (tmp_path / "config.json").write_text(json.dumps({**config, "vocab_size": 100}))
+    told = {"settings": {"rows": 3}, "runs": [{"steps": 10, "seed": 1, "loss": 0.5}], "note": "Shortened."}
+    (tmp_path / "training.json").write_text(json.dumps(told))
+    metrics = {name: {"value": 0.5, "low": 0.4, "high": 0.6, "n": 8} for name in TARGETS}
+    text = card(tmp_path, metrics)
+    assert "17 parameters" in text
+    assert "30,720 tokens" in text
+    assert "Shortened." in text
+    assert "| tool.arguments | 50.0% | 40.0% to 60.0% | 8 | 95% |" in text
