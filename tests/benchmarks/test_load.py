@@ -117,9 +117,10 @@ def test_noise_is_judged_by_how_long_the_others_wait() -> None:
     alone = Times(answered=[0.1] * noisy_user.OTHERS * noisy_user.ROUNDS)
     starved = Times(answered=[60.0] * noisy_user.OTHERS * noisy_user.ROUNDS)
     lost = Times(answered=[0.1])
+    noise = Times(acknowledged=[0.2] * noisy_user.NOISE, answered=[1.0] * noisy_user.NOISE)
     slow = Times(answered=[1.5] * noisy_user.OTHERS * noisy_user.ROUNDS)
     for case, slow_is_within in ((noisy_user.CASES[2], True), (noisy_user.CASES[3], False)):
-        judged = [noisy_user.figures(case, times, Times(), alone) for times in (alone, slow, starved, lost)]
+        judged = [noisy_user.figures(case, times, noise, alone) for times in (alone, slow, starved, lost)]
         assert [figures["within"] for figures in judged] == [True, slow_is_within, False, False]
 
 
