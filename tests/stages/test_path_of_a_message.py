@@ -191,6 +191,21 @@ def test_a_result_for_a_deleted_conversation_ends_no_turn_of_the_one_that_follow
     assert first.path != second.path, "the sweep does not find it either"
 
 
+@pytest.mark.parametrize("event", ["e1", "e2"])
+def test_taking_back_what_was_deleted_touches_nothing_that_follows(world: World, event: str) -> None:
+    for old in ("e1", "e2"):
+        world.say(old, old, "web:v:1")
+    world.pump("inbox.fifo", 2)
+    world.table.forget("web:v:1")
+    for new in ("e3", "e4"):
+        world.say(new, new, "web:v:1")
+    world.cancel("web:v:1", event=event)
+    world.pump("inbox.fifo", 3)
+    world.settle()
+    turns = [world.table.turn("web:v:1", number) for number in (1, 2)]
+    assert [turn.status for turn in turns if turn is not None] == [TurnStatus.DELIVERED] * 2
+
+
 def test_a_model_error_is_tried_again_and_then_told_to_the_user(world: World) -> None:
     world.say("e1", "你好")
     world.pump("inbox.fifo")

@@ -123,9 +123,9 @@ def _decide_on_cancel(wish: Cancel, record: str, now: float, ports: Ports) -> Ch
     mark = ports.conversations.mark(wish.conversation, wish.event)
     if mark is None:
         raise StaleResult("there is no such message")
+    message = ports.conversations.message(wish.conversation, mark.sequence)
+    if message is None or message.event != mark.event:  # another one has its place, where all of them were deleted
+        raise StaleResult("that message was deleted")
     if mark.turn == conversation.turn:
         return rules.cancel(conversation, mark.turn, record, now, ports.patience)
-    message = ports.conversations.message(wish.conversation, mark.sequence)
-    if message is None:
-        raise StaleResult("that message was deleted")
     return rules.withdraw(conversation, mark, message, now)
