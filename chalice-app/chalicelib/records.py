@@ -16,6 +16,7 @@ from aws_lambda_powertools.utilities.batch import (
     process_partial_response,
 )
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.tracing import tracing
 from chalicelib.wiring import wiring
@@ -68,7 +69,8 @@ def outbox(event: Any) -> Any:
             raise
 
     def give_up(record: SQSRecord, error: Exception) -> None:
-        if not isinstance(error, ChannelBusy):
+        # Where AWS fails, the answer is as good as before, and busy times may have used its tries up.
+        if not isinstance(error, ChannelBusy | BotoCoreError | ClientError):
             give_up_delivery(record.message_id, record.body, type(error).__name__, time.time(), wiring())
         elif _tries(record) < wiring().patience.busy:
             raise error

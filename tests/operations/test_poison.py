@@ -23,10 +23,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from botocore.exceptions import ConnectionClosedError
 
 from parley.aws.queues import SqsOutbox
 from parley.domain.message import Incoming
 from parley.stages import inbox_to_model
+from scripts.local.stand_in.table import MemoryTable
 from tests.channels.platforms import Answer, Call, SlackApi
 from tests.deployment.slack_user import TOKEN
 from tests.operations.poisonable import STAGES, OverMoto, OverStandIns, Poisonable, over_stand_ins
@@ -45,6 +47,10 @@ def refuse(system: Poisonable) -> None:
 
 def crash(*_: Any, **__: Any) -> Any:
     raise ValueError("a fault in the code, which may quote what a user wrote")
+
+
+def unreachable(*_: Any, **__: Any) -> Any:
+    raise ConnectionClosedError(endpoint_url="https://dynamodb.us-east-1.amazonaws.com")
 
 
 @dataclass(frozen=True)
@@ -224,6 +230,26 @@ def test_a_busy_channel_is_no_poison_where_its_record_could_not_be_delayed_eithe
     answer(system)
     system.work("reply")
     for _ in range(6):  # more than what a record that fails otherwise is tried
+        system.work("deliver")
+    slack.always = None
+    settle(system)
+    assert slack.taken == ["the answer"]
+    assert system.letters() == []
+
+
+@pytest.mark.parametrize("system", ["stand-ins"], indirect=True)
+def test_an_answer_is_no_poison_where_aws_fails_after_the_channel_was_busy(
+    system: Poisonable, slack: StubbornSlack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slack.always = Answer(429, {"ok": False, "error": "ratelimited"}, {"Retry-After": "0"})
+    system.say("hello?")
+    system.work("think")
+    answer(system)
+    system.work("reply")
+    for _ in range(7):
+        system.work("deliver")
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryTable, "turns", unreachable)
         system.work("deliver")
     slack.always = None
     settle(system)
