@@ -11,6 +11,8 @@ from parley.stages import inbox_to_model
 from tests.chaos import histories
 from tests.simulation.promises import KEPT
 
+pytestmark = pytest.mark.may_show_secrets("a history shows its own texts")
+
 
 def test_a_table_says_that_every_promise_was_kept(capsys: pytest.CaptureFixture[str]) -> None:
     assert histories.main(["-n", "60", "--jobs", "2"]) == 0
