@@ -14,7 +14,7 @@ from parley.aws.bots import StoredBots
 from parley.aws.callers import StoredCallers
 from parley.aws.secrets import SsmSecrets
 from parley.errors import Misconfigured, TooManyRequests, Unauthorized
-from tests.contracts.conftest import Clock, create_table
+from tests.contracts.conftest import Clock, OneAtATime, create_table
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_the_allowance_is_per_key_and_comes_back_with_the_next_minute(dynamodb: 
 
 
 def test_the_allowance_holds_when_requests_come_at_once(dynamodb: Any) -> None:
-    callers = StoredCallers(dynamodb, "parley", 5)
+    callers = StoredCallers(OneAtATime(dynamodb), "parley", 5)
 
     def attempt(_: int) -> bool:
         try:

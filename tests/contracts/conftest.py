@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,21 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class OneAtATime:
+    """A client whose requests are served one after the other, as the emulator does: moto in process tears them."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._lock = threading.Lock()
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        def call(**parameters: Any) -> Any:
+            with self._lock:
+                return getattr(self._client, operation)(**parameters)
+
+        return call
 
 
 @pytest.fixture

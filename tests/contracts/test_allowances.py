@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -20,7 +19,7 @@ from parley.domain.message import Incoming
 from parley.domain.turn import ModelReply, Patience, TurnStatus
 from parley.errors import AlreadySeen, Conflict, OverLimit
 from scripts.local.stand_in.table import MemoryTable
-from tests.contracts.conftest import Clock, create_table
+from tests.contracts.conftest import Clock, OneAtATime, create_table
 
 PATIENCE = Patience()
 USED = {"prompt_tokens": 60, "completion_tokens": 40, "compute_ms": 5}
@@ -64,21 +63,6 @@ class Both:
         except OverLimit:
             return False
         return True
-
-
-class OneAtATime:
-    """A client whose requests are served one after the other, as the emulator does: moto in process tears them."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-        self._lock = threading.Lock()
-
-    def __getattr__(self, operation: str) -> Callable[..., Any]:
-        def call(**parameters: Any) -> Any:
-            with self._lock:
-                return getattr(self._client, operation)(**parameters)
-
-        return call
 
 
 Make = Callable[..., Both]
