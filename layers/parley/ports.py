@@ -134,7 +134,10 @@ class Conversations(Protocol):
         """
 
     def undeliverable(self, turn: Turn, error: str, now: float) -> None:
-        """Mark that the channel will never take what the turn sends out."""
+        """Mark that the channel will never take what the turn sends out; a turn that failed keeps its own error.
+
+        Raises Conflict when the delivery came to an end meanwhile.
+        """
 
     def postpone(self, turn: Turn, deadline: float) -> None:
         """Give an unsent turn's delivery until `deadline` (epoch seconds) and count one more try."""

@@ -181,6 +181,25 @@ def test_an_undeliverable_turn_owes_nothing(table: Any, clock: Clock) -> None:
     assert (turn.status, turn.error, turn.deadline) == (TurnStatus.UNDELIVERABLE, "channel_not_found", None)
 
 
+def test_what_was_delivered_meanwhile_is_not_given_up(table: Any, clock: Clock) -> None:
+    accept(table, "e1", clock)
+    answered(table, clock)
+    turn = stored_turn(table)
+    table.sent(turn, 1, True, clock.now)
+    with pytest.raises(Conflict):
+        table.undeliverable(turn, "too late", clock.now)
+    assert (stored_turn(table).status, stored_turn(table).error) == (TurnStatus.DELIVERED, None)
+
+
+def test_a_failed_turn_whose_notice_is_refused_keeps_why_it_failed(table: Any, clock: Clock) -> None:
+    accept(table, "e1", clock)
+    state = table.find(ID)
+    table.commit(rules.fail(state, "the model broke", "Sorry.", "r2", clock.now, PATIENCE))
+    table.undeliverable(stored_turn(table), "channel_not_found", clock.now)
+    turn = stored_turn(table)
+    assert (turn.status, turn.error, turn.deadline) == (TurnStatus.FAILED, "the model broke", None)
+
+
 def test_a_postponed_delivery_has_its_new_deadline_unless_it_ended_meanwhile(table: Any, clock: Clock) -> None:
     accept(table, "e1", clock)
     answered(table, clock)

@@ -8,9 +8,10 @@ import pytest
 
 from parley.domain import conversation as rules
 from parley.domain.limits import Limits, Policy
-from parley.domain.turn import Ask, ModelReply, TurnStatus
+from parley.domain.turn import Ask, ModelReply, Outgoing, TurnStatus
 from parley.errors import ChannelRefused, UnreadableRecord
 from parley.stages.inbox_to_model import think
+from parley.stages.outbox_to_channel import bury
 from tests.stages.world import PATIENCE, VISIBILITY, World
 
 CONVERSATION = "slack:T1:C1/1.0"
@@ -457,6 +458,18 @@ def test_what_a_channel_refuses_is_kept_as_a_dead_letter_and_ends_the_turn(world
     assert turn.status is TurnStatus.UNDELIVERABLE
     letters = world.sqs.receive_message(QueueUrl="outbox-dead.fifo")["Messages"]
     assert letters[0]["MessageAttributes"]["reason"]["StringValue"] == "channel_not_found"
+
+
+def test_an_answer_that_is_delivered_while_the_sweep_gives_it_up_stays_delivered(world: World) -> None:
+    world.say("e1", "hello")
+    world.everything_moves()
+    turn = world.table.turn(CONVERSATION, 1)
+    assert turn is not None
+    assert turn.status is TurnStatus.DELIVERED
+    seen_before = replace(turn, status=TurnStatus.ANSWERED, deadline=world.now)
+    bury(Outgoing(CONVERSATION, 1, "default", "answer to turn 1", turn.trace), seen_before, "late", world.now, world)
+    assert world.table.turn(CONVERSATION, 1) == turn
+    assert "Undeliverable" not in world.telemetry.counts
 
 
 def test_an_answer_read_on_demand_is_delivered_by_being_stored(world: World) -> None:

@@ -136,12 +136,16 @@ class Table:
         self._update_turn(turn, expression, names, values, "attribute_exists(pk) AND sent < :n")
 
     def undeliverable(self, turn: Turn, error: str, now: float) -> None:
-        """End the turn without its delivery."""
-        status = TurnStatus.FAILED if turn.status is TurnStatus.FAILED else TurnStatus.UNDELIVERABLE
-        values = {":status": status, ":error": error, ":now": now}
-        expression = "SET #status = :status, #error = :error, ended = :now REMOVE #open, deadline"
-        names = {"#status": "status", "#error": "error", "#open": "open"}
-        self._update_turn(turn, expression, names, values, "attribute_exists(pk)")
+        """End the turn without its delivery, unless that has come to an end meanwhile."""
+        names = {"#open": "open"}
+        values: dict[str, Any] = {":now": now}
+        fields = "ended = :now"
+        if turn.status is not TurnStatus.FAILED:
+            names |= {"#status": "status", "#error": "error"}
+            values |= {":status": TurnStatus.UNDELIVERABLE, ":error": error}
+            fields += ", #status = :status, #error = :error"
+        expression = f"SET {fields} REMOVE #open, deadline"
+        self._update_turn(turn, expression, names, values, "attribute_exists(#open)")
 
     def postpone(self, turn: Turn, deadline: float) -> None:
         """A later deadline and one more try, unless the delivery has come to an end meanwhile."""

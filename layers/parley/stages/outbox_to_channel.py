@@ -15,7 +15,7 @@ from itertools import takewhile
 from parley.domain.message import channel_of
 from parley.domain.turn import Outgoing, Turn
 from parley.envelopes import read_outbox
-from parley.errors import ChannelRefused
+from parley.errors import ChannelRefused, Conflict
 from parley.ports import Channel, Ports
 from parley.stages.owing import owed_delivery
 
@@ -70,7 +70,11 @@ def _send_or_bury(outgoing: Outgoing, turn: Turn, now: float, ports: Ports) -> N
 def bury(outgoing: Outgoing, turn: Turn, reason: str, now: float, ports: Ports) -> None:
     """Give up: keep the message where it can be replayed from, and end the turn."""
     ports.outbox.bury(outgoing, reason, turn.tries)
-    ports.conversations.undeliverable(turn, reason, now)
+    try:
+        ports.conversations.undeliverable(turn, reason, now)
+    except Conflict:
+        ports.telemetry.note("delivered while it was given up", turn=outgoing.turn)
+        return
     ports.telemetry.count("Undeliverable")
     ports.telemetry.warn("undeliverable", turn=outgoing.turn, reason=reason)
 

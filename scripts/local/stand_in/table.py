@@ -122,13 +122,15 @@ class MemoryTable:
             self._put(replace(stored, sent=pieces, status=status, ended=now, deadline=deadline))
 
     def undeliverable(self, turn: Turn, error: str, now: float) -> None:
-        """End the turn without its delivery."""
+        """End the turn without its delivery, unless that has come to an end meanwhile."""
         with self._lock:
             stored = self.turn(turn.conversation, turn.number)
-            if stored is None:
-                raise Conflict(f"turn {turn.number} is gone")
-            status = TurnStatus.FAILED if turn.status is TurnStatus.FAILED else TurnStatus.UNDELIVERABLE
-            self._put(replace(stored, status=status, error=error, ended=now, deadline=None))
+            if stored is None or stored.deadline is None:
+                raise Conflict(f"turn {turn.number} has moved on")
+            ended = replace(stored, ended=now, deadline=None)
+            if turn.status is not TurnStatus.FAILED:
+                ended = replace(ended, status=TurnStatus.UNDELIVERABLE, error=error)
+            self._put(ended)
 
     def postpone(self, turn: Turn, deadline: float) -> None:
         """A later deadline, one more try."""
