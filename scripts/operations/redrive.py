@@ -134,8 +134,9 @@ def _send_back(letter: Letter, table: Turns, client: Any) -> bool:
         # a name of its own for each replay: the queue may still remember the first one's
         order = {"MessageGroupId": letter.group, "MessageDeduplicationId": f"replay-{letter.id}-{letter.receives}"}
     if letter.queue.name == "outbox":
-        outgoing = letter.record()
-        table.reopen(str(outgoing.get("conversation")), int(outgoing.get("turn") or 0), time.time() + OWED_SECONDS)
+        conversation, turn = (letter.record().get(name) for name in ("conversation", "turn"))
+        if isinstance(conversation, str) and type(turn) is int:  # what is neither is nobody's answer
+            table.reopen(conversation, turn, time.time() + OWED_SECONDS)
     client.send_message(QueueUrl=letter.queue.url, MessageBody=letter.body, **order)
     return True
 

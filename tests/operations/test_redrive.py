@@ -106,6 +106,17 @@ def test_an_unreadable_letter_is_listed_and_shown_as_it_is(system: RecordedSyste
     assert json.loads(run(redrive.main, "show", letter["id"])[1])["record"] == "no json at all"
 
 
+def test_an_outbox_letter_that_names_no_turn_is_replayed_as_it_is(system: RecordedSystem, run: Run) -> None:
+    sqs, parts = system.outside.client("sqs"), system.deployment.resources
+    body = json.dumps({"conversation": "slack:T1:C1", "turn": "first"})
+    sqs.send_message(
+        QueueUrl=parts["OutboxDeadLetters"].ref, MessageBody=body, MessageGroupId="g", MessageDeduplicationId="d"
+    )
+    (letter,) = json.loads(run(redrive.main, "list", "--json")[1])
+    assert run(redrive.main, "replay", letter["id"])[0] == 0
+    assert sqs.receive_message(QueueUrl=parts["Outbox"].ref)["Messages"][0]["Body"] == body
+
+
 def test_without_a_deployment_one_line_says_what_to_do(system: RecordedSystem, run: Run) -> None:
     client = system.outside.client("sqs")
     client.delete_queue(QueueUrl=system.deployment.resources["Inbox"].ref)
