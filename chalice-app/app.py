@@ -160,7 +160,8 @@ def reply(event: Any) -> Any:
     return records.replies(event)
 
 
-@app.on_sqs_message(queue_arn="arn:aws:sqs:us-east-1:000000000000:parley-outbox.fifo", batch_size=10, name="deliver")
+# Three: a channel that does not answer costs 10 s a record, and no record may lose a try to the time limit of 40 s.
+@app.on_sqs_message(queue_arn="arn:aws:sqs:us-east-1:000000000000:parley-outbox.fifo", batch_size=3, name="deliver")
 def deliver(event: Any) -> Any:
     from chalicelib import records
 

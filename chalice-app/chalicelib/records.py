@@ -16,10 +16,10 @@ from aws_lambda_powertools.utilities.batch import (
     process_partial_response,
 )
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
-from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.tracing import tracing
 from chalicelib.wiring import wiring
+from parley.aws.failures import AWS_FAILURES
 from parley.errors import ChannelBusy
 from parley.stages.giving_up import give_up_delivery, give_up_message, give_up_result
 from parley.stages.inbox_to_model import think
@@ -70,7 +70,7 @@ def outbox(event: Any) -> Any:
 
     def give_up(record: SQSRecord, error: Exception) -> None:
         # Where AWS fails, the answer is as good as before, and busy times may have used its tries up.
-        if not isinstance(error, ChannelBusy | BotoCoreError | ClientError):
+        if not isinstance(error, (ChannelBusy, *AWS_FAILURES)):
             give_up_delivery(record.message_id, record.body, type(error).__name__, time.time(), wiring())
         elif _tries(record) < wiring().patience.busy:
             raise error

@@ -17,7 +17,6 @@ from typing import Any, Protocol
 
 from scripts.local.lambda_context import ACCOUNT, LambdaContext
 
-BATCH_SIZE = 10
 FAILED_RECEIVE_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)  # waits after receives that failed one after another
 
 Handler = Callable[[dict[str, Any], Any], Any]
@@ -39,12 +38,21 @@ class EventQueue(Protocol):
 
 @dataclass(frozen=True)
 class EventSource:
-    """One queue wired to one handler: how many pollers run side by side, and the context each call gets."""
+    """One queue wired to one handler: how many pollers run side by side, and the context each call gets.
+
+    ``batch_size`` is how many records one call gets at the most.
+    """
 
     queue: EventQueue
     handler: Handler
     make_context: Callable[[], LambdaContext]
     pollers: int = 4
+    batch_size: int = 10
+
+
+def batch_sizes(app: Any) -> dict[str, int]:
+    """Return the batch size that a Chalice application gives each function on a queue, by the function's name."""
+    return {source.name: source.batch_size for source in app.event_sources if hasattr(source, "batch_size")}
 
 
 class EventPump:
@@ -75,7 +83,7 @@ class EventPump:
         failures = 0
         while not self._stopping.is_set():
             try:
-                records = source.queue.receive(BATCH_SIZE)
+                records = source.queue.receive(source.batch_size)
                 failures = 0
             except Exception as error:
                 print(f"event pump: cannot receive from {source.queue.arn}: {error}", flush=True)

@@ -17,7 +17,7 @@ from typing import Any
 
 import boto3
 
-from scripts.local.event_pump import EventPump, EventSource, Schedule
+from scripts.local.event_pump import EventPump, EventSource, Schedule, batch_sizes
 from scripts.local.function_settings import REST_API, read_function_settings
 from scripts.local.gateway import BODY_LIMIT, Gateway, refuse
 from scripts.local.http_server import HttpServer, bind
@@ -53,11 +53,14 @@ class LambdaHost:
         def contexts(function: str) -> Callable[[], LambdaContext]:
             return context_maker(config_file, function, region)
 
+        sizes = batch_sizes(module.app)
         gateway = Gateway(module.app, contexts(REST_API))
         self.server = HttpServer(bound, gateway.handle, refuse, BODY_LIMIT)
         self._pump = EventPump(
             [
-                EventSource(SqsQueue(session, url), getattr(module, function), contexts(function))
+                EventSource(
+                    SqsQueue(session, url), getattr(module, function), contexts(function), batch_size=sizes[function]
+                )
                 for function, url in queues.items()
             ]
         )

@@ -6,11 +6,13 @@ import threading
 from typing import Any
 
 import pytest
+from chalice.app import Chalice
 
 from scripts.local.event_pump import (
     EventPump,
     EventSource,
     Schedule,
+    batch_sizes,
     deliver_batch,
     failed_message_ids,
     scheduled_event,
@@ -172,3 +174,21 @@ def test_the_context_counts_its_remaining_time_down() -> None:
     wait_until(lambda: made.get_remaining_time_in_millis() < first)
     assert LambdaContext("think", 0, 128, "eu-west-1").get_remaining_time_in_millis() == 0
     assert made.invoked_function_arn == "arn:aws:lambda:eu-west-1:123456789012:function:parley-think"
+
+
+def test_a_call_gets_at_most_the_batch_that_the_application_names() -> None:
+    app = Chalice(app_name="small")
+    app.on_sqs_message(queue="outbox", batch_size=3, name="deliver")(lambda event: None)
+    app.schedule("rate(1 minute)", name="sweep")(lambda event: None)
+    sizes = batch_sizes(app)
+    assert sizes == {"deliver": 3}
+    batches: list[int] = []
+    queue = MemoryQueue(*(str(number) for number in range(7)))
+    source = EventSource(
+        queue, lambda event, _: batches.append(len(event["Records"])), context, pollers=1, batch_size=sizes["deliver"]
+    )
+    pump = EventPump([source])
+    pump.start()
+    wait_until(lambda: len(queue.deleted) == 7)
+    assert pump.stop(5)
+    assert batches == [3, 3, 1]

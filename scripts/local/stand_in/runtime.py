@@ -18,7 +18,7 @@ from parley.domain.limits import Policy
 from parley.domain.turn import Patience
 from parley.errors import TooManyRequests, Unauthorized
 from parley.settings import Settings
-from scripts.local.event_pump import EventPump, EventSource
+from scripts.local.event_pump import EventPump, EventSource, batch_sizes
 from scripts.local.gateway import BODY_LIMIT, Gateway, refuse
 from scripts.local.http_server import HttpServer, bind
 from scripts.local.lambda_context import LambdaContext
@@ -142,12 +142,16 @@ class StandInRuntime:
         self._parts = parts
         module = importlib.import_module("app")
         wiring.use(parts)
+        sizes = batch_sizes(module.app)
         gateway = Gateway(module.app, _contexts("api_handler"))
         self._server = HttpServer(bind(port), gateway.handle, refuse, BODY_LIMIT)
         sources = [
-            EventSource(PumpQueue(parts.sqs, queue, REGION), getattr(module, function), _contexts(function), pollers)
+            EventSource(
+                PumpQueue(parts.sqs, queue, REGION), getattr(module, function), _contexts(function), pollers,
+                sizes[function],
+            )
             for function, queue in QUEUES.items()
-        ]
+        ]  # fmt: skip
         self._pump = EventPump(sources)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
