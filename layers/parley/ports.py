@@ -155,7 +155,10 @@ class Conversations(Protocol):
         """Remove everything that was said in the conversation. Marks of its events stay until they expire."""
 
     def forget_messages(self, conversation: str, mark: EventMark, sequences: Sequence[int]) -> None:
-        """Remove these messages, and write the mark of the event that they go with: one transaction."""
+        """Remove these messages, and write the mark of the event that they go with: one transaction.
+
+        Raises Conflict when the conversation itself has been deleted.
+        """
 
 
 class Backend(Protocol):

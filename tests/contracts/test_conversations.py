@@ -254,6 +254,29 @@ def test_forgetting_a_conversation_leaves_no_text_and_knows_its_events(table: An
         accept(table, "e3", clock)
 
 
+def test_what_was_decided_before_a_conversation_was_forgotten_is_not_written_into_the_one_that_follows(
+    table: Any, clock: Clock
+) -> None:
+    accept(table, "e1", clock, text="secret")
+    late = rules.answer(table.find(ID), 1, 1, ModelReply("of the secret"), "n", clock.now, PATIENCE)
+    table.forget(ID)
+    clock.now += 1
+    follows = accept(table, "e2", clock, text="another thing")
+    assert follows.after.version == late.before, "its version alone does not tell them apart"
+    with pytest.raises(Conflict):
+        table.commit(late)
+    assert table.load(ID, 5) == (follows.after, list(follows.messages))
+
+
+def test_forgetting_messages_of_a_conversation_that_is_gone_leaves_no_trace_of_one(table: Any, clock: Clock) -> None:
+    mark = accept(table, "e1", clock).new_mark
+    assert mark is not None
+    table.forget(ID)
+    with pytest.raises(Conflict):
+        table.forget_messages(ID, replace(mark, deleted=True), [1, 2])
+    assert table.find(ID) is None
+
+
 def test_forgetting_messages_takes_the_title_made_of_the_first(table: Any, clock: Clock) -> None:
     mark = accept(table, "e1", clock, text="secret").new_mark
     assert mark is not None

@@ -199,8 +199,13 @@ class Table:
             writes.append({"Delete": {"TableName": self._name, "Key": doomed}})
         if 1 in sequences:
             update = self._update(items.key(conversation, items.STATE), "SET title = :none", {}, {":none": ""})
-            writes.append({"Update": update})
-        self._client.transact_write_items(TransactItems=writes)
+            writes.append({"Update": update | {"ConditionExpression": "attribute_exists(pk)"}})
+        try:
+            self._client.transact_write_items(TransactItems=writes)
+        except ClientError as error:
+            if not any(reason.get("Code") == "ConditionalCheckFailed" for reason in _reasons(error)):
+                raise
+            raise Conflict(f"conversation {conversation} is gone") from error
 
     # -- calls
 
@@ -232,13 +237,17 @@ class Table:
         return {"Put": {"TableName": self._name, "Item": item}}
 
     def _state(self, change: Change) -> dict[str, Any]:
+        """The versions of a conversation that was deleted and has begun again are told apart by when it began."""
         write = self._put(items.from_conversation(change.after))
         if change.before == 0:
             write["Put"]["ConditionExpression"] = "attribute_not_exists(pk)"
             return write
         write["Put"] |= {
-            "ConditionExpression": "version = :before",
-            "ExpressionAttributeValues": {":before": items.encode(change.before)},
+            "ConditionExpression": "version = :before AND created = :created",
+            "ExpressionAttributeValues": {
+                ":before": items.encode(change.before),
+                ":created": items.encode(change.after.created),
+            },
         }
         return write
 
@@ -284,7 +293,7 @@ class Table:
         That the event is known counts first: a transaction whose answer was lost, and which was sent again, fails on
         the version as well.
         """
-        reasons: list[dict[str, Any]] = error.response.get("CancellationReasons", [])
+        reasons = _reasons(error)
         codes = [reason.get("Code") for reason in reasons]
         if change.new_mark is not None and codes and codes[-1] == "ConditionalCheckFailed":
             item = reasons[-1].get("Item")
@@ -295,3 +304,9 @@ class Table:
         if any(code in LOST_RACES for code in codes):
             return Conflict(f"conversation {change.after.id} has moved on from version {change.before}")
         return None
+
+
+def _reasons(error: ClientError) -> list[dict[str, Any]]:
+    """Why a transaction was cancelled, an entry for each of its writes; none for any other error."""
+    reasons: list[dict[str, Any]] = error.response.get("CancellationReasons", [])
+    return reasons

@@ -10,7 +10,7 @@ from parley.domain import notices, prompt
 from parley.domain.limits import Over
 from parley.domain.message import Cancel, Incoming, Said, conversation_id
 from parley.domain.request import Request
-from parley.errors import BadRequest, NotFound, OverLimit, TooManyRequests
+from parley.errors import BadRequest, Conflict, NotFound, OverLimit, TooManyRequests
 from parley.ports import Ports
 
 CHANNEL = "api"
@@ -103,7 +103,10 @@ def delete(place: Place, ports: Ports) -> None:
         shared = any(m.turn == turn.number and m.role == "user" and m.sequence != mark.sequence for m in around)
         sequences += [] if shared else [turn.answer]
     gone = replace(mark, deleted=True, options={}, details={})
-    ports.conversations.forget_messages(place.conversation, gone, sequences)
+    try:
+        ports.conversations.forget_messages(place.conversation, gone, sequences)
+    except Conflict:
+        raise NotFound("It was deleted before.") from None
 
 
 def _branch(previous: Place, room: int, ports: Ports) -> tuple[Said, ...] | None:

@@ -56,7 +56,10 @@ class MemoryTable:
             shelf = self._shelves.setdefault(id, Shelf())
             if change.new_mark is not None and change.new_mark.event in shelf.marks:
                 raise AlreadySeen(shelf.marks[change.new_mark.event])
-            if (shelf.state.version if shelf.state is not None else 0) != change.before:
+            stored, expected = (0, 0.0), (change.before, change.after.created if change.before else 0.0)
+            if shelf.state is not None:
+                stored = shelf.state.version, shelf.state.created
+            if stored != expected:
                 raise Conflict(f"conversation {id} has moved on from version {change.before}")
             self._taking.go_with(change)
             self._write(shelf, change)
@@ -198,7 +201,9 @@ class MemoryTable:
     def forget_messages(self, conversation: str, mark: EventMark, sequences: Sequence[int]) -> None:
         """These messages; with the first, the title that was made of it."""
         with self._lock:
-            shelf = self._shelves[conversation]
+            shelf = self._shelves.setdefault(conversation, Shelf())
+            if 1 in sequences and shelf.state is None:
+                raise Conflict(f"conversation {conversation} is gone")
             shelf.marks[mark.event] = mark
             for sequence in sequences:
                 shelf.messages.pop(sequence, None)
