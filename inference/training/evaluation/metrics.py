@@ -13,7 +13,14 @@ from training.evaluation import text as measures
 Metric = dict[str, Any]
 RESAMPLES = 1000
 LOWER = frozenset(
-    ["fluency.perplexity", "fluency.repetition", "bias.sentiment_gap", "bias.refusal_gap", "speed.seconds_median"]
+    [
+        "fluency.perplexity",
+        "fluency.repetition",
+        "informativeness.refusal_rate",
+        "bias.sentiment_gap",
+        "bias.refusal_gap",
+        "speed.seconds_median",
+    ]
 )
 
 

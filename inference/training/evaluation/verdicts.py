@@ -51,7 +51,7 @@ def _equal(wanted: Mapping[str, str], got: object, free: set[str]) -> bool:
 def _said(item: Item, said: str, called: bool) -> Scores:
     expect, category = item["expect"], item["category"]
     refused = measures.is_refusal(said)
-    scores: Scores = {"informativeness.refusal_rate": float(refused)}
+    scores: Scores = {} if expect.get("refused") else {"informativeness.refusal_rate": float(refused)}
     if item.get("tools"):
         scores["tool.none"] = float(not called)
     language = measures.language_of(said)
