@@ -152,7 +152,10 @@ class Conversations(Protocol):
         """A user's conversations, the newest first; eventually consistent, with id, title, status and updated only."""
 
     def forget(self, conversation: str) -> None:
-        """Remove everything that was said in the conversation. Marks of its events stay until they expire."""
+        """Remove everything that was said in the conversation.
+
+        Marks of its events stay until they expire, marked as deleted and without what callers wrote into them.
+        """
 
     def forget_messages(self, conversation: str, mark: EventMark, sequences: Sequence[int]) -> None:
         """Remove these messages, and write the mark of the event that they go with: one transaction.

@@ -38,9 +38,9 @@ class OneAtATime:
         self._lock = threading.Lock()
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
-        def call(**parameters: Any) -> Any:
+        def call(*names: str, **parameters: Any) -> Any:
             with self._lock:
-                return getattr(self._client, operation)(**parameters)
+                return getattr(self._client, operation)(*names, **parameters)
 
         return call
 

@@ -244,7 +244,7 @@ def test_a_users_conversations_come_newest_first(table: Any, clock: Clock) -> No
 
 def test_forgetting_a_conversation_leaves_no_text_and_knows_its_events(table: Any, clock: Clock) -> None:
     for index in range(30):
-        accept(table, f"e{index}", clock)
+        accept(table, f"e{index}", clock, options={"instructions": "secret"}, details={"metadata": {"a": "secret"}})
     table.forget(ID)
     assert table.load(ID, 5) == (None, [])
     assert table.messages(ID, 100, 100) == []
@@ -252,6 +252,9 @@ def test_forgetting_a_conversation_leaves_no_text_and_knows_its_events(table: An
     assert table.overdue(float(10**12), 10) == []
     with pytest.raises(AlreadySeen):
         accept(table, "e3", clock)
+    for mark in (table.mark(ID, f"e{index}") for index in range(30)):
+        assert mark.deleted
+        assert {**mark.options, **mark.details} == {}
 
 
 def test_what_was_decided_before_a_conversation_was_forgotten_is_not_written_into_the_one_that_follows(

@@ -15,8 +15,8 @@ from parley.errors import StaleResult
 PATIENCE = Patience()
 
 
-def incoming(event: str, text: str = "hello", conversation: str = "slack:T:C") -> Incoming:
-    return Incoming(event, conversation, "default", "slack:T:U", text, 1.0, f"trace-{event}")
+def incoming(event: str, text: str = "hello", conversation: str = "slack:T:C", user: str = "slack:T:U") -> Incoming:
+    return Incoming(event, conversation, "default", user, text, 1.0, f"trace-{event}")
 
 
 def opened() -> Conversation:
@@ -44,6 +44,12 @@ def test_a_message_while_thinking_is_pending_and_asks_nothing() -> None:
     change = rules.accept(opened(), incoming("e2"), "r2", 11.0, PATIENCE)
     assert (change.after.pending, change.after.turn, change.ask, change.opened) == (1, 1, None, None)
     assert change.messages[0].turn == 2
+
+
+def test_who_writes_in_a_conversation_that_another_user_began_is_its_guest() -> None:
+    change = rules.accept(opened(), incoming("e2", user="slack:T:V"), "r2", 11.0, PATIENCE)
+    assert (change.guest, change.after.user) == ("slack:T:V", "slack:T:U")
+    assert rules.accept(change.after, incoming("e3"), "r3", 12.0, PATIENCE).guest is None
 
 
 def test_the_next_turn_carries_the_trace_of_the_newest_waiting_message() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from parley.aws.items import user_partition
 from parley.domain.conversation import Change
 from parley.domain.limits import DAY, MINUTE, Kind, Limits, Over, Policy, Taken, day_of, exceeded, until
 from parley.domain.message import conversation_key
@@ -214,4 +215,4 @@ def _minute(now: float) -> str:
 
 
 def _key(user: str, now: float) -> dict[str, Any]:
-    return {"pk": {"S": f"USER#{user}"}, "sk": {"S": f"DAY#{day_of(now)}"}}
+    return {"pk": {"S": user_partition(user)}, "sk": {"S": f"DAY#{day_of(now)}"}}

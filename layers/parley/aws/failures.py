@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from botocore.exceptions import BotoCoreError, ClientError
 
 AWS_FAILURES = (BotoCoreError, ClientError)
+
+
+def cancelled(error: ClientError) -> list[dict[str, Any]]:
+    """Why a transaction was cancelled, an entry for each of its writes; none for any other error."""
+    reasons: list[dict[str, Any]] = error.response.get("CancellationReasons", [])
+    return reasons

@@ -18,6 +18,9 @@ STATE = "STATE"
 MARK_SECONDS = 30 * 24 * 3600
 """How long an event stays known, and so how long the API can show a response: longer than any platform retries."""
 
+NOTED_SECONDS = 15 * 24 * 3600
+"""How long it is noted where a deleted conversation was: longer than a dead letter (14 days) or a result is kept."""
+
 T = TypeVar("T")
 
 
@@ -47,6 +50,11 @@ def mark_key(event: str) -> str:
 def key(conversation: str, sort: str) -> dict[str, Any]:
     """The primary key of one of a conversation's items."""
     return {"pk": {"S": partition(conversation)}, "sk": {"S": sort}}
+
+
+def user_partition(user: str) -> str:
+    """The partition key of what is kept of a user."""
+    return f"USER#{user}"
 
 
 def encode(value: Any) -> dict[str, Any]:
@@ -116,6 +124,22 @@ def from_mark(conversation: str, mark: EventMark) -> dict[str, Any]:
     """The EVENT item, which DynamoDB removes some time after it expires."""
     expires = int(mark.created) + MARK_SECONDS
     return put(conversation, mark_key(mark.event), {**attributes(mark), "expires": expires})
+
+
+def from_participation(user: str, conversation: str, deleted: float | None = None) -> dict[str, Any]:
+    """The item that says that a user wrote in a conversation which the index does not show as theirs.
+
+    Somebody else began it or, at `deleted` (epoch seconds), it was: then this is removed as well, some time later.
+    """
+    place = {"pk": {"S": user_partition(user)}, "sk": {"S": partition(conversation)}}
+    if deleted is None:
+        return place
+    return place | {"deleted": encode(deleted), "expires": encode(int(deleted) + NOTED_SECONDS)}
+
+
+def emptied(mark: Mapping[str, Any]) -> dict[str, Any]:
+    """An EVENT item whose message was deleted: it knows the event, and holds nothing that a caller wrote."""
+    return {**mark, "deleted": encode(True), "options": encode({}), "details": encode({})}
 
 
 def to_conversation(item: Mapping[str, Any]) -> Conversation:

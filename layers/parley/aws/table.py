@@ -7,8 +7,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from parley.aws import items
+from parley.aws import forgetting, items
 from parley.aws.allowances import Allowances
+from parley.aws.failures import cancelled
 from parley.domain.conversation import Change, Conversation, EventMark
 from parley.domain.limits import Policy
 from parley.domain.message import Message
@@ -110,6 +111,8 @@ class Table:
         taking = self._allowances.going_with(change)
         if taking is not None:
             writes.append({"Update": taking})
+        if change.guest is not None:
+            writes.append(self._put(items.from_participation(change.guest, conversation)))
         if change.mark is not None:
             writes.append(self._put(items.from_mark(conversation, change.mark)))
         if change.new_mark is not None:
@@ -180,30 +183,23 @@ class Table:
         return True
 
     def forget(self, conversation: str) -> None:
-        """Delete messages, turns and state, page by page; marks hold no text and stay."""
-        user: str | None = None
-        while found := self._query(conversation, "MSG#", "TURN#~", 25):
-            user = next((item["user"]["S"] for item in found if item["sk"]["S"] == items.STATE), user)
-            requests = [{"DeleteRequest": {"Key": {"pk": item["pk"], "sk": item["sk"]}}} for item in found]
-            while requests:
-                answer = self._client.batch_write_item(RequestItems={self._name: requests})
-                requests = answer.get("UnprocessedItems", {}).get(self._name, [])
+        """Page by page; the turn in progress is given back."""
+        user = forgetting.forget(self._client, self._name, conversation, self._clock())
         if user is not None:
             self._allowances.give_back(user, conversation, self._clock())
 
     def forget_messages(self, conversation: str, mark: EventMark, sequences: Sequence[int]) -> None:
         """Delete the messages and, with the first of them, the title that was made of it."""
         writes: list[dict[str, Any]] = [self._put(items.from_mark(conversation, mark))]
-        for sequence in sequences:
-            doomed = items.key(conversation, items.message_key(sequence))
-            writes.append({"Delete": {"TableName": self._name, "Key": doomed}})
+        doomed = [items.key(conversation, items.message_key(sequence)) for sequence in sequences]
+        writes += [{"Delete": {"TableName": self._name, "Key": key}} for key in doomed]
         if 1 in sequences:
             update = self._update(items.key(conversation, items.STATE), "SET title = :none", {}, {":none": ""})
             writes.append({"Update": update | {"ConditionExpression": "attribute_exists(pk)"}})
         try:
             self._client.transact_write_items(TransactItems=writes)
         except ClientError as error:
-            if not any(reason.get("Code") == "ConditionalCheckFailed" for reason in _reasons(error)):
+            if not any(reason.get("Code") == "ConditionalCheckFailed" for reason in cancelled(error)):
                 raise
             raise Conflict(f"conversation {conversation} is gone") from error
 
@@ -239,16 +235,11 @@ class Table:
     def _state(self, change: Change) -> dict[str, Any]:
         """The versions of a conversation that was deleted and has begun again are told apart by when it began."""
         write = self._put(items.from_conversation(change.after))
-        if change.before == 0:
-            write["Put"]["ConditionExpression"] = "attribute_not_exists(pk)"
-            return write
-        write["Put"] |= {
-            "ConditionExpression": "version = :before AND created = :created",
-            "ExpressionAttributeValues": {
-                ":before": items.encode(change.before),
-                ":created": items.encode(change.after.created),
-            },
-        }
+        write["Put"]["ConditionExpression"] = "attribute_not_exists(pk)"
+        if change.before:
+            values = {":before": items.encode(change.before), ":created": items.encode(change.after.created)}
+            condition = "version = :before AND created = :created"
+            write["Put"] |= {"ConditionExpression": condition, "ExpressionAttributeValues": values}
         return write
 
     def _turn_update(self, conversation: str, update: TurnUpdate) -> dict[str, Any]:
@@ -293,7 +284,7 @@ class Table:
         That the event is known counts first: a transaction whose answer was lost, and which was sent again, fails on
         the version as well.
         """
-        reasons = _reasons(error)
+        reasons = cancelled(error)
         codes = [reason.get("Code") for reason in reasons]
         if change.new_mark is not None and codes and codes[-1] == "ConditionalCheckFailed":
             item = reasons[-1].get("Item")
@@ -304,9 +295,3 @@ class Table:
         if any(code in LOST_RACES for code in codes):
             return Conflict(f"conversation {change.after.id} has moved on from version {change.before}")
         return None
-
-
-def _reasons(error: ClientError) -> list[dict[str, Any]]:
-    """Why a transaction was cancelled, an entry for each of its writes; none for any other error."""
-    reasons: list[dict[str, Any]] = error.response.get("CancellationReasons", [])
-    return reasons

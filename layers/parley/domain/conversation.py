@@ -89,12 +89,14 @@ class Change:
     """One transaction: what to write, if the stored version is still `before` (0: there must be no conversation).
 
     `new_mark` must not be there yet; `mark` replaces. `ask`, `say` and then `refusal` are what to do once the write is
-    done. `over` is the limit for which the turn that is opened has ended already; `refusal` tells its user so.
+    done. `over` is the limit for which the turn that is opened has ended already; `refusal` tells its user so. `guest`
+    wrote the messages, where that is not the conversation's own user: it is noted where else a user's words are.
     """
 
     before: int
     after: Conversation
     messages: tuple[Message, ...] = ()
+    guest: str | None = None
     opened: Turn | None = None
     updated: TurnUpdate | None = None
     new_mark: EventMark | None = None
@@ -129,7 +131,8 @@ def accept(
         options=incoming.options, details=incoming.details,
     )  # fmt: skip
     after = replace(conversation, version=conversation.version + 1, updated=now, sequence=message.sequence)
-    change = Change(before=conversation.version, after=after, messages=(message,), new_mark=mark)
+    guest = incoming.user if incoming.user != conversation.user else None
+    change = Change(before=conversation.version, after=after, messages=(message,), guest=guest, new_mark=mark)
     if conversation.status is Status.THINKING:
         return replace(change, after=replace(after, pending=after.pending + 1, next_trace=incoming.trace))
     return _open(change, record, incoming.trace, now, patience)

@@ -179,13 +179,14 @@ class MemoryTable:
         return sorted(states, key=lambda state: state.updated, reverse=True)[:limit]
 
     def forget(self, conversation: str) -> None:
-        """Everything but the marks."""
+        """Everything but the marks, which are emptied."""
         with self._lock:
             shelf = self._shelves.pop(conversation, Shelf())
             if shelf.state is not None:
                 self._taking.give_back(shelf.state.user, conversation, self._clock())
             self._open -= {(conversation, number) for number in shelf.turns}
-            self._shelves[conversation] = Shelf(marks=shelf.marks)
+            emptied = {event: replace(m, deleted=True, options={}, details={}) for event, m in shelf.marks.items()}
+            self._shelves[conversation] = Shelf(marks=emptied)
 
     def drop(self, conversation: str) -> None:
         """Everything, the marks as well: for those who run for long, and have seen what came of a conversation."""
