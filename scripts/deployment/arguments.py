@@ -13,6 +13,8 @@ from pathlib import Path
 from scripts.deployment.failures import DeploymentFailed
 
 STAGE = re.compile(r"[a-z][a-z0-9-]{0,15}")
+USER = re.compile(r"[a-z][a-z0-9_-]{0,31}:\S{1,200}")
+USER_HELP = "as logs and scripts/usage --by user name them, CHANNEL:ID"
 
 
 @dataclass
@@ -65,6 +67,13 @@ def stage(text: str) -> str:
         raise argparse.ArgumentTypeError(
             f"{text!r}: a stage is at most 16 lower-case letters, digits and hyphens, and begins with a letter"
         )
+    return text
+
+
+def user_name(text: str) -> str:
+    """A user's name, checked as argparse's types are."""
+    if not USER.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r}: a user is CHANNEL:ID, for instance slack:T024BE7LD:U2147483697")
     return text
 
 

@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scripts.deployment.arguments import add_deployment, explain, say
+from parley.aws.index import indexed
+from parley.aws.items import user_partition
+from scripts.deployment.arguments import USER_HELP, add_deployment, explain, say, user_name
 from scripts.operations.place import open_place
 
 PROGRAM = "consent"
 LISTED = "CONSENTS"
 """The `user` of every consent's item in the index: no channel's users are called so, theirs begin with the channel."""
-
-USER = re.compile(r"[a-z][a-z0-9_-]{0,31}:\S{1,200}")
 
 
 @dataclass(frozen=True)
@@ -58,18 +57,14 @@ def withdraw(client: Any, table: str, user: str) -> bool:
 def all_consents(client: Any, table: str) -> Iterator[Consent]:
     """Every consent on record. The index finds them; each is then read as it is now, so that one withdrawn a moment
     ago is not among them."""
-    pages = client.get_paginator("query").paginate(
-        TableName=table, IndexName="user-conversations", KeyConditionExpression="#user = :user",
-        ExpressionAttributeNames={"#user": "user"}, ExpressionAttributeValues={":user": {"S": LISTED}},
-    )  # fmt: skip
-    for user in [entry["pk"]["S"].removeprefix("USER#") for page in pages for entry in page["Items"]]:
+    for user in [pk.removeprefix("USER#") for pk in indexed(client, table, LISTED)]:
         item = client.get_item(TableName=table, Key=_key(user), ConsistentRead=True).get("Item")
         if item is not None:
             yield Consent(user, float(item["given"]["N"]), item["by"]["S"], item["note"]["S"])
 
 
 def _key(user: str) -> dict[str, Any]:
-    return {"pk": {"S": f"USER#{user}"}, "sk": {"S": "CONSENT"}}
+    return {"pk": {"S": user_partition(user)}, "sk": {"S": "CONSENT"}}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -101,18 +96,12 @@ def _parser() -> argparse.ArgumentParser:
     giving.add_argument("--note", required=True, metavar="TEXT", help="how it was given: a form, a message, a date")
     withdrawing = commands.add_parser("withdraw", help="delete it; 1 when there was none")
     for command in (giving, withdrawing):
-        command.add_argument("user", type=_user, help="as logs and scripts/usage --by user name them, CHANNEL:ID")
+        command.add_argument("user", type=user_name, help=USER_HELP)
     listing = commands.add_parser("list", help="all consents")
     listing.add_argument("--json", action="store_true", help="print them as JSON")
     for command in (giving, withdrawing, listing):
         add_deployment(command)
     return parser
-
-
-def _user(text: str) -> str:
-    if not USER.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r}: a user is CHANNEL:ID, for instance slack:T024BE7LD:U2147483697")
-    return text
 
 
 if __name__ == "__main__":

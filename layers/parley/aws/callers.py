@@ -105,12 +105,10 @@ def key_item(key: str, caller: str, name: str, created: float) -> dict[str, Any]
 
 def list_keys(client: Any, table: str) -> list[StoredKey]:
     """All keys, the newest first; eventually consistent."""
-    pages = client.get_paginator("query").paginate(
-        TableName=table, IndexName="user-conversations", KeyConditionExpression="#user = :user", ScanIndexForward=False,
-        ExpressionAttributeNames={"#user": "user"}, ExpressionAttributeValues={":user": {"S": LISTED}},
-    )  # fmt: skip
-    found = [entry["pk"]["S"] for page in pages for entry in page["Items"]]
-    items = (client.get_item(TableName=table, Key={"pk": {"S": pk}, "sk": {"S": "KEY"}}).get("Item") for pk in found)
+    from parley.aws.index import indexed  # for the owner's commands alone
+
+    found = [{"pk": {"S": pk}, "sk": {"S": "KEY"}} for pk in indexed(client, table, LISTED)]
+    items = (client.get_item(TableName=table, Key=key).get("Item") for key in found)
     return [
         StoredKey(
             item["pk"]["S"].removeprefix("KEY#"), item["caller"]["S"], item["name"]["S"], float(item["created"]["N"])

@@ -131,6 +131,11 @@ class SagemakerAsync:
         return content
 
 
+def asked(notification: str) -> Ask:
+    """Which call a notification tells of. Raises UnreadableRecord."""
+    return _read_attributes(_read_notification(notification))
+
+
 def _write_attributes(ask: Ask) -> str:
     """The call's coordinates, which come back in the notification; at most 1,024 visible ASCII characters."""
     fields = {"c": ask.conversation, "t": ask.turn, "s": ask.step, "a": ask.attempt, "x": ask.trace}
