@@ -24,7 +24,7 @@ from parley.domain.turn import TurnStatus, is_read_on_demand
 from parley.errors import UnreadableRecord
 from scripts.deployment.failures import DeploymentFailed
 from scripts.operations import forgotten
-from scripts.operations.place import Place
+from scripts.operations.place import Place, lengths
 from scripts.operations.redrive import HIDDEN_SECONDS, Letter, give_back, receive_all
 
 LATE_SECONDS = 7 * 3600.0
@@ -163,9 +163,7 @@ class Forgetting:
                     else:
                         others.append(letter)
                 held = sum(letter.queue == queue for letter in others)
-                name = "ApproximateNumberOfMessagesNotVisible"
-                told = client.get_queue_attributes(QueueUrl=queue.dead_letters_url, AttributeNames=[name])
-                hidden |= int(told["Attributes"][name]) > held
+                hidden |= lengths(client, queue.dead_letters_url)[1] > held
         finally:
             give_back(client, others)
         return hidden

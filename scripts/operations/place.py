@@ -94,6 +94,13 @@ class Place:
         )
 
 
+def lengths(client: Any, url: str) -> tuple[int, int]:
+    """How many messages of a queue wait, and how many are in flight, as SQS knew within the last minute."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    told = client.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    return int(told[names[0]]), int(told[names[1]])
+
+
 def open_place(options: argparse.Namespace) -> Place:
     """The deployment that a command's options name. Raises BadAccount or BadStack."""
     if options.stage == LOCAL and "AWS_ENDPOINT_URL" not in os.environ:

@@ -21,7 +21,7 @@ from parley.errors import UnreadableRecord
 from parley.ports import Conversations
 from scripts.deployment.arguments import add_deployment, explain, say
 from scripts.operations.failed_turns import ask_anew
-from scripts.operations.place import QUEUES, Place, Queue, open_place
+from scripts.operations.place import QUEUES, Place, Queue, lengths, open_place
 
 PROGRAM = "redrive"
 HIDDEN_SECONDS = 120
@@ -88,16 +88,22 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def receive_all(client: Any, queue: Queue) -> Iterator[Letter]:
-    """Every letter of a dead-letter queue, each once; of one conversation the first ten, which hide the rest."""
+    """Every letter of a dead-letter queue, each once; of one conversation the first ten, which hide the rest.
+
+    A look that does not wait asks some of SQS's servers only: where it sees nothing, one that waits comes after it,
+    unless there is nothing left.
+    """
     seen: set[str] = set()
+    wait = 0
     while True:
         found = client.receive_message(
             QueueUrl=queue.dead_letters_url, MaxNumberOfMessages=10, VisibilityTimeout=HIDDEN_SECONDS,
-            MessageSystemAttributeNames=["All"], MessageAttributeNames=["All"],
+            MessageSystemAttributeNames=["All"], MessageAttributeNames=["All"], WaitTimeSeconds=wait,
         ).get("Messages", [])  # fmt: skip
         fresh = [message for message in found if message["MessageId"] not in seen]
-        if not fresh:
+        if not fresh and (wait or not lengths(client, queue.dead_letters_url)[0]):
             return
+        wait = 0 if fresh else 1
         for message in fresh:
             seen.add(message["MessageId"])
             attributes = message.get("Attributes", {})

@@ -16,7 +16,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from scripts.deployment.arguments import add_deployment, explain
-from scripts.operations.place import Place, open_place
+from scripts.operations.place import Place, lengths, open_place
 
 PROGRAM = "status"
 TODAY = {"TurnsAnswered": "reply", "TurnsFailed": "reply", "TokensIn": "reply", "TokensOut": "reply",
@@ -106,9 +106,8 @@ def _endpoint(place: Place) -> dict[str, Any] | None:
 
 
 def _queue(place: Place, url: str) -> dict[str, int]:
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    told = place.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-    return {"waiting": int(told[names[0]]), "in_flight": int(told[names[1]])}
+    waiting, in_flight = lengths(place.client("sqs"), url)
+    return {"waiting": waiting, "in_flight": in_flight}
 
 
 def _oldest(place: Place) -> dict[str, float]:

@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from scripts.local.stand_in.sqs import Refused, Sqs
+from scripts.operations.place import lengths
 from tests.contracts.conftest import Clock
 
 
@@ -61,6 +62,16 @@ def test_what_is_not_deleted_comes_back_at_the_head_of_its_group(queues: Any) ->
     assert bodies(again) == ["m0", "m2"]
     assert again[0]["Attributes"]["ApproximateReceiveCount"] == "2"
     assert again[0]["MessageId"] == taken[0]["MessageId"]
+
+
+def test_a_queue_tells_how_many_messages_wait_and_how_many_are_in_flight(queues: Any) -> None:
+    client, url = queues("q.fifo")
+    for body in ("a1", "a2", "b1"):
+        send(client, url, body, body[0])
+    first = receive(client, url, 1)
+    assert lengths(client, url) == (2, 1)
+    client.delete_message(QueueUrl=url, ReceiptHandle=first[0]["ReceiptHandle"])
+    assert lengths(client, url) == (2, 0)
 
 
 def test_a_repeat_within_the_window_is_taken_and_not_delivered(queues: Any) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+from typing import Any
+
+import botocore.client
+import pytest
 
 from scripts.operations import redrive
 from tests.channels.platforms import Answer, SlackApi
@@ -115,6 +119,21 @@ def test_an_outbox_letter_that_names_no_turn_is_replayed_as_it_is(system: Record
     (letter,) = json.loads(run(redrive.main, "list", "--json")[1])
     assert run(redrive.main, "replay", letter["id"])[0] == 0
     assert sqs.receive_message(QueueUrl=parts["Outbox"].ref)["Messages"][0]["Body"] == body
+
+
+def test_a_letter_that_a_short_look_misses_is_found(
+    system: RecordedSystem, slack: SlackApi, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undelivered(system, slack)
+    call = botocore.client.BaseClient._make_api_call
+
+    def sampled(self: Any, operation: str, parameters: Any) -> Any:
+        short = operation == "ReceiveMessage" and not parameters.get("WaitTimeSeconds")
+        return {} if short else call(self, operation, parameters)  # SQS asks some of its servers only
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", sampled)
+    (letter,) = json.loads(run(redrive.main, "list", "--json")[1])
+    assert letter["queue"] == "outbox"
 
 
 def test_without_a_deployment_one_line_says_what_to_do(system: RecordedSystem, run: Run) -> None:

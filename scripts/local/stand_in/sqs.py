@@ -129,6 +129,10 @@ class Queue:
         self._return_expired()
         return len(self._in_flight) + sum(len(group.waiting) for group in self._groups.values())
 
+    def lent(self) -> int:
+        """How many of them are in flight."""
+        return len(self._in_flight)
+
     def next_return(self) -> float | None:
         """When the next message in flight comes back, in the clock's seconds; None when none is."""
         while self._expiry and self._is_outdated(self._expiry[0]):
@@ -260,6 +264,14 @@ class Sqs:
             self._queues[QueueUrl].delay(ReceiptHandle, VisibilityTimeout)
             self._changed.notify_all()
         return {}
+
+    def get_queue_attributes(self, *, QueueUrl: str, **_: Any) -> dict[str, Any]:
+        """As boto3's, as far as numbers of messages go."""
+        with self._changed:
+            queue = self._queues[QueueUrl]
+            held, lent = queue.size(), queue.lent()
+        numbers = {"ApproximateNumberOfMessages": held - lent, "ApproximateNumberOfMessagesNotVisible": lent}
+        return {"Attributes": {name: str(number) for name, number in numbers.items()}}
 
     def size(self, url: str) -> int:
         """How many messages a queue holds."""
