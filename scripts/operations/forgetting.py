@@ -50,7 +50,8 @@ class NotForgotten(DeploymentFailed):
 class Forgetting:
     """What is kept of a user, looked at or, with `remove`, removed. `counts` says how much of each of KINDS there was.
 
-    `until` (epoch seconds) is when the last result of the model for what was removed can still arrive; 0: none can.
+    `until` (epoch seconds): until then something of it may turn up, a result of the model or a letter that somebody
+    looks at; 0 where nothing can.
     """
 
     def __init__(
