@@ -55,6 +55,13 @@ def cancel_response(id: str) -> Response:
     return http_api.cancel_response(current(app), id)
 
 
+@app.route("/v1/responses/{id}/feedback", methods=["POST"], content_types=ANY_CONTENT)
+def rate_response(id: str) -> Response:
+    from chalicelib import http_api
+
+    return http_api.rate_response(current(app), id)
+
+
 @app.route("/v1/chat/completions", methods=["POST"], content_types=ANY_CONTENT)
 def create_completion() -> Response:
     from chalicelib import http_api
@@ -119,6 +126,13 @@ def send_message(id: str) -> Response:
     from chalicelib import web_api
 
     return web_api.send_message(current(app), id)
+
+
+@app.route("/web/conversations/{id}/messages/{sequence}/feedback", methods=["POST"], content_types=ANY_CONTENT)
+def rate_answer(id: str, sequence: str) -> Response:
+    from chalicelib import web_api
+
+    return web_api.rate_answer(current(app), id, sequence)
 
 
 @app.route("/web/conversations/{id}/cancel", methods=["POST"], content_types=ANY_CONTENT)

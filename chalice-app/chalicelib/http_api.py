@@ -17,9 +17,10 @@ from parley.domain import limits
 from parley.domain.progress import Progress, Stage
 from parley.domain.request import Request as Asked
 from parley.errors import BadRequest, NotFound, TooManyRequests
-from parley.openai_api import chat_completions, failures, ids, responses
+from parley.openai_api import chat_completions, failures, feedback, ids, responses
 from parley.stages import answer_to_caller, caller_to_inbox
 from parley.stages.caller_to_inbox import Place
+from parley.stages.rating import rate
 
 CANCEL_SECONDS = 10.0
 """How long a cancel waits to see itself happen; the inbox takes far less."""
@@ -66,7 +67,7 @@ def retrieve_response(request: Request, id: str) -> Response:
     """GET /v1/responses/{id}."""
 
     def make() -> edge.Answer:
-        place = _place(request, id)
+        place = _place(_caller(request), id)
         return 200, _show_stored(id, answer_to_caller.look(place.conversation, place.event, _table())), {}
 
     return _respond(request, make)
@@ -76,7 +77,7 @@ def cancel_response(request: Request, id: str) -> Response:
     """POST /v1/responses/{id}/cancel: comes back with the response as it ended, cancelled or not."""
 
     def make() -> edge.Answer:
-        place = _place(request, id)
+        place = _place(_caller(request), id)
         progress = answer_to_caller.look(place.conversation, place.event, _table())
         if not progress.over:
             caller_to_inbox.cancel(place, secrets.token_hex(12), new_trace(), wiring())
@@ -91,10 +92,30 @@ def delete_response(request: Request, id: str) -> Response:
 
     def make() -> edge.Answer:
         try:
-            caller_to_inbox.delete(_place(request, id), wiring())
+            caller_to_inbox.delete(_place(_caller(request), id), wiring())
         except NotFound:
             raise _unknown(id) from None
         return 200, responses.show_deleted(id), {}
+
+    return _respond(request, make)
+
+
+def rate_response(request: Request, id: str) -> Response:
+    """POST /v1/responses/{id}/feedback."""
+
+    def make() -> edge.Answer:
+        place = _place(_admit(request), id)
+        given = feedback.parse(edge.body_of(request))
+        progress = answer_to_caller.look(place.conversation, place.event, _table())
+        if progress.stage not in (Stage.ANSWERED, Stage.DELETED):
+            raise BadRequest("The response has no answer to rate.", code="response_not_completed")
+        if progress.answer is None:
+            raise _unknown(id)
+        try:
+            rate(place.conversation, progress.answer.sequence, given, wiring())
+        except NotFound:
+            raise _unknown(id) from None
+        return 200, feedback.show(id, given), {}
 
     return _respond(request, make)
 
@@ -172,9 +193,8 @@ def _refuse_if_over(progress: Progress) -> None:
         raise TooManyRequests((progress.turn and progress.turn.notice) or "", math.ceil(limits.until(kind, now) - now))
 
 
-def _place(request: Request, id: str) -> Place:
+def _place(caller: str, id: str) -> Place:
     """Where a response is. Raises NotFound for an id that is not this caller's."""
-    caller = _caller(request)
     found = ids.verify(wiring().signing_key, caller, id)
     if found is None:
         raise _unknown(id)

@@ -16,8 +16,9 @@ from parley.domain.conversation import Conversation, Status
 from parley.domain.message import MAX_TEXT_CHARACTERS, Cancel, Incoming, Message, conversation_id
 from parley.domain.turn import Turn, TurnStatus
 from parley.errors import BadRequest, NotFound, RequestError, Unauthorized
-from parley.openai_api import failures, fields
-from parley.stages.caller_to_inbox import take_in
+from parley.openai_api import failures, feedback, fields
+from parley.stages.caller_to_inbox import admit, take_in
+from parley.stages.rating import rate
 
 CHANNEL, BOT = "web", "default"
 PAGE = 50
@@ -45,7 +46,7 @@ def show_conversation(request: Request, id: str) -> Response:
         if conversation is None:
             raise NotFound("There is no such conversation.")
         if before:
-            messages = wiring().conversations.messages(name, _sequence(before), PAGE)
+            messages = wiring().conversations.messages(name, _sequence(before, "before"), PAGE)
         turn = wiring().conversations.turn(name, conversation.turn)
         return {
             "id": id,
@@ -75,6 +76,19 @@ def send_message(request: Request, id: str) -> Response:
         return {"id": id, "client_id": client_id}
 
     return _respond(request, make, status=202)
+
+
+def rate_answer(request: Request, id: str, sequence: str) -> Response:
+    """POST /web/conversations/{id}/messages/{sequence}/feedback."""
+
+    def make(visitor: str) -> dict[str, Any]:
+        name, number = _conversation(visitor, id), _sequence(sequence, "sequence")
+        given = feedback.parse(edge.body_of(request))
+        admit(_user(visitor), name, time.time(), wiring(), opens=False)
+        rate(name, number, given, wiring())
+        return {"sequence": number, "feedback": given}
+
+    return _respond(request, make)
 
 
 def cancel_turn(request: Request, id: str) -> Response:
@@ -140,9 +154,9 @@ def _known(id: str, param: str) -> str:
     return id
 
 
-def _sequence(text: str) -> int:
+def _sequence(text: str, param: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 10):
-        raise BadRequest("'before' must be a message's sequence.", param="before")
+        raise BadRequest(f"'{param}' must be a message's sequence.", param=param)
     return int(text)
 
 
@@ -164,6 +178,7 @@ def _message(message: Message) -> dict[str, Any]:
         "text": message.text,
         "created": message.created,
         "client_id": message.event,
+        "feedback": message.feedback,
     }
 
 

@@ -127,6 +127,9 @@ class Conversations(Protocol):
     def messages(self, conversation: str, before: int, limit: int) -> list[Message]:
         """At most `limit` messages with a sequence below `before`, oldest first."""
 
+    def rate(self, conversation: str, sequence: int, rating: str | None) -> None:
+        """Keep what a person thinks of an answer; None takes it back. Raises Conflict where no answer is there."""
+
     def sent(self, turn: Turn, pieces: int, done: bool, now: float) -> None:
         """Mark that `pieces` pieces of what the turn sends out have been sent; `done` when there are no more.
 
@@ -230,10 +233,10 @@ class Callers(Protocol):
 class Allowances(Protocol):
     """What users may take of the model."""
 
-    def admit(self, user: str, conversation: str, now: float) -> None:
+    def admit(self, user: str, conversation: str, now: float, opens: bool = True) -> None:
         """Count one request of this minute, when it may go in; what it leads to is held to the limits once more.
 
-        Raises OverLimit.
+        One that opens no turn is held to the minute's requests alone. Raises OverLimit.
         """
 
 

@@ -56,10 +56,10 @@ class Both:
             reply = ModelReply("hi", usage=USED)
             self.table.commit(rules.answer(state, state.turn, 1, reply, "n", self.clock.now, PATIENCE))
 
-    def admits(self, conversation: str = "web:v:c1", user: str = "web:v") -> bool:
+    def admits(self, conversation: str = "web:v:c1", user: str = "web:v", opens: bool = True) -> bool:
         """Whether one request more may come in."""
         try:
-            self.door.admit(user, conversation, self.clock.now)
+            self.door.admit(user, conversation, self.clock.now, opens)
         except OverLimit:
             return False
         return True
@@ -141,6 +141,14 @@ def test_what_was_counted_at_the_door_is_not_counted_again_behind_it(make: Make)
         assert both.admits(f"web:v:c{number}")
         both.accept(f"web:v:c{number}", user="web:v")
     assert not both.admits("web:v:c3")
+
+
+def test_a_request_that_opens_no_turn_is_held_to_the_minute_alone(make: Make) -> None:
+    both = make(requests_per_minute=4, tokens_per_day=100)
+    both.accept("web:v:c1", user="web:v")
+    both.end("web:v:c1")
+    assert not both.admits("web:v:c1"), "there is no token left"
+    assert [both.admits("web:v:c1", opens=False) for _ in range(5)] == [True] * 4 + [False]
 
 
 def test_a_message_that_comes_twice_is_counted_once(make: Make) -> None:

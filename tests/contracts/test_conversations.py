@@ -291,6 +291,39 @@ def test_forgetting_messages_takes_the_title_made_of_the_first(table: Any, clock
     assert table.mark(ID, "e1").deleted
 
 
+def test_a_rating_is_kept_beside_its_answer_and_the_last_one_counts(table: Any, clock: Clock) -> None:
+    accept(table, "e1", clock)
+    before = answered(table, clock)
+    for rating in ("up", "up", "down", None, None, "down"):
+        table.rate(ID, 2, rating)
+        assert table.message(ID, 2).feedback == rating
+    conversation, messages = table.load(ID, 5)
+    assert conversation == before, "the conversation's state and version know nothing of it"
+    assert [message.feedback for message in messages] == [None, "down"]
+    accept(table, "e2", clock)
+    answered(table, clock)
+    assert table.message(ID, 2).feedback == "down"
+
+
+def test_what_is_no_answer_or_was_deleted_is_not_rated(table: Any, clock: Clock) -> None:
+    mark = accept(table, "e1", clock).new_mark
+    assert mark is not None
+    answered(table, clock)
+    table.rate(ID, 2, "up")
+    for conversation, sequence in ((ID, 1), (ID, 3), (ID, 0), ("slack:T1:none", 2)):
+        with pytest.raises(Conflict):
+            table.rate(conversation, sequence, "up")
+    assert table.message(ID, 1).feedback is None
+    table.forget_messages(ID, replace(mark, deleted=True), [1, 2])
+    with pytest.raises(Conflict):
+        table.rate(ID, 2, "down")
+    table.forget(ID)
+    for rating in ("down", None):
+        with pytest.raises(Conflict):
+            table.rate(ID, 2, rating)
+    assert table.messages(ID, 5, 5) == []
+
+
 def test_text_of_any_script_survives(table: Any, clock: Clock) -> None:
     text = "naïve 你好 🧪 \u202eرتل\n\t\\\"'"
     accept(table, "e1", clock, text=text)

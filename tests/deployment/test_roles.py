@@ -158,6 +158,7 @@ def api_and_page(system: RecordedSystem) -> None:
     system.work("think", "Inbox")
     system.answer("hello back")
     system.work("reply", "Replies")
+    assert system.http("POST", f"/v1/responses/{made['id']}/feedback", {"rating": "up"}).status == 200
     assert system.http("DELETE", f"/v1/responses/{made['id']}").status == 200
     page = system.http("GET", "/", headers={})
     cookie = next(value for name, value in page.headers if name.lower() == "set-cookie").partition(";")[0]

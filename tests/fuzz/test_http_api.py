@@ -98,6 +98,7 @@ def test_an_unknown_field_is_named_whatever_its_name_is(front: Front, name: str)
 ROUTES = [
     ("POST", "/v1/responses"), ("POST", "/v1/chat/completions"), ("GET", "/v1/models"), ("GET", "/v1/models/{}"),
     ("GET", "/v1/responses/{}"), ("DELETE", "/v1/responses/{}"), ("POST", "/v1/responses/{}/cancel"),
+    ("POST", "/v1/responses/{}/feedback"),
 ]  # fmt: skip
 LATIN = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=20)
 IDS = TEXTS.map(lambda text: quote(text.encode(errors="replace"), safe="") or "x") | st.sampled_from(

@@ -21,6 +21,7 @@ MESSAGE = {"text": "hello", "client_id": ID}
 ROUTES = [
     ("GET", "/web/conversations"), ("GET", "/web/conversations/{}"), ("DELETE", "/web/conversations/{}"),
     ("POST", "/web/conversations/{}/messages"), ("POST", "/web/conversations/{}/cancel"),
+    ("POST", "/web/conversations/{}/messages/2/feedback"),
 ]  # fmt: skip
 LATIN = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=30)
 IDS = TEXTS.map(lambda text: quote(text.encode(errors="replace"), safe="") or "x") | st.just(ID.upper())

@@ -41,7 +41,7 @@ class Route:
 
     def path(self, id: str = "resp_x") -> str:
         """An address of the route."""
-        return self.pattern.format(id=id, name="default", file="main.js", channel="slack", bot="default")
+        return self.pattern.format(id=id, name="default", file="main.js", channel="slack", bot="default", sequence=2)
 
     def content(self) -> Any:
         """A body that the route takes, new at each call where a repeat would be the same message."""
@@ -59,6 +59,7 @@ ROUTES = [
     Route("GET", "/v1/responses/{id}", "key", owned=True),
     Route("DELETE", "/v1/responses/{id}", "key", owned=True),
     Route("POST", "/v1/responses/{id}/cancel", "key", {}, owned=True),
+    Route("POST", "/v1/responses/{id}/feedback", "key", {"rating": "up"}, owned=True),
     Route("POST", "/v1/chat/completions", "key", COMPLETE),
     Route("GET", "/v1/models", "key"),
     Route("GET", "/v1/models/{name}", "key"),
@@ -66,6 +67,7 @@ ROUTES = [
     Route("GET", "/web/conversations/{id}", "visitor", owned=True),
     Route("DELETE", "/web/conversations/{id}", "visitor", owned=True),
     Route("POST", "/web/conversations/{id}/messages", "visitor", "message"),
+    Route("POST", "/web/conversations/{id}/messages/{sequence}/feedback", "visitor", {"rating": "up"}, owned=True),
     Route("POST", "/web/conversations/{id}/cancel", "visitor", {}, owned=True),
 ]
 

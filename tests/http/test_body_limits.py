@@ -20,6 +20,7 @@ READS_A_BODY = {
     "POST /v1/responses",
     "POST /v1/chat/completions",
     "POST /web/conversations/{id}/messages",
+    "POST /web/conversations/{id}/messages/{sequence}/feedback",
 }
 ID = "0123abcd-0000-4000-8000-000000000001"
 

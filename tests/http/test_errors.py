@@ -21,7 +21,7 @@ def test_a_missing_or_wrong_key_is_401(url: str, http: httpx.Client) -> None:
         for method, path in (
             ("POST", "/v1/responses"), ("POST", "/v1/chat/completions"), ("GET", "/v1/models"),
             ("GET", "/v1/responses/resp_x"), ("DELETE", "/v1/responses/resp_x"),
-            ("POST", "/v1/responses/resp_x/cancel"),
+            ("POST", "/v1/responses/resp_x/cancel"), ("POST", "/v1/responses/resp_x/feedback"),
         ):  # fmt: skip
             answer = http.request(method, path, headers=headers, json={"input": "x"} if method == "POST" else None)
             assert answer.status_code == 401, path

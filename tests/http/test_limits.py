@@ -107,7 +107,7 @@ def test_what_slips_past_the_door_is_refused_with_429_where_the_caller_waits(
 class Open:
     """A door through which everybody comes."""
 
-    def admit(self, user: str, conversation: str, now: float) -> None: ...
+    def admit(self, user: str, conversation: str, now: float, opens: bool = True) -> None: ...
 
 
 def test_a_caller_that_has_used_up_its_tokens_waits_for_the_next_day(
@@ -132,6 +132,19 @@ def test_a_visitor_may_send_so_many_messages_a_minute_and_another_one_too(url: s
         assert refused.json()["error"]["message"] == "你问得太快了：每分钟最多 3 个问题。请过一分钟再问。"
         assert 1 <= int(refused.headers["retry-after"]) <= 60
         assert send(other).status_code == 202
+
+
+def test_a_visitors_ratings_count_as_requests(url: str, noon: None) -> None:
+    id = str(uuid.uuid4())
+    with visitor(url) as page:
+        send(page, id=id)
+        until(lambda: len(page.get(f"/web/conversations/{id}").json().get("messages", [])) == 2)
+        send(page)
+        address = f"/web/conversations/{id}/messages/2/feedback"
+        assert page.post(address, json={"rating": "up"}).status_code == 200
+        refused = page.post(address, json={"rating": "down"})
+        assert (refused.status_code, int(refused.headers["retry-after"]) >= 1) == (429, True)
+        assert page.get(f"/web/conversations/{id}").json()["messages"][1]["feedback"] == "up"
 
 
 def test_no_more_messages_of_a_visitor_are_taken_than_allowed_however_many_come_at_once(url: str, noon: None) -> None:

@@ -14,9 +14,10 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 import app as chalice_app
 from chalicelib import openapi, wiring
+from parley.domain.message import RATINGS
 from parley.domain.request import Request
 from parley.errors import BadRequest
-from parley.openai_api import chat_completions, fields, responses
+from parley.openai_api import chat_completions, feedback, fields, responses
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT: dict[str, Any] = json.loads(openapi.DOCUMENT.read_text())
@@ -145,6 +146,13 @@ def test_a_whole_number_may_be_written_with_a_point() -> None:
     asked = responses.parse(b'{"input": "x", "max_output_tokens": 5.0}')
     assert asked.options == {"max_tokens": 5}
     assert type(asked.options["max_tokens"]) is int
+
+
+def test_its_ratings_are_those_that_are_taken() -> None:
+    taken = SCHEMAS["CreateFeedback"]["properties"]["rating"]["enum"]
+    assert set(taken) == set(SCHEMAS["Feedback"]["properties"]["rating"]["enum"]) == {*RATINGS, None}
+    for rating in taken:
+        assert feedback.parse(json.dumps({"rating": rating}).encode()) == rating
 
 
 def test_its_size_limit_is_that_of_the_edge() -> None:

@@ -198,3 +198,46 @@ def test_the_same_idempotency_key_is_the_same_response(client: OpenAI, model: He
     ids = [client.responses.create(input="hello", extra_headers={"Idempotency-Key": "k1"}).id for _ in range(2)]
     assert ids[0] == ids[1]
     assert len(model.asked) == 1
+
+
+def rate(client: OpenAI, id: str, body: Any) -> Any:
+    """What `/v1/responses/{id}/feedback` says, which OpenAI's client has no method for."""
+    return client.post(f"/responses/{id}/feedback", body=body, cast_to=dict[str, Any])
+
+
+def test_an_answer_is_rated_and_the_rating_taken_back(client: OpenAI, parts: StandInWiring) -> None:
+    first = client.responses.create(input="one")
+    later = client.responses.create(input="two", previous_response_id=first.id)
+    for rating in ("up", "up", "down", None, "up"):
+        assert rate(client, first.id, {"rating": rating}) == {
+            "id": first.id, "object": "response.feedback", "rating": rating,
+        }  # fmt: skip
+    rate(client, later.id, {"rating": "down"})
+    (shelf,) = parts.conversations.all().values()
+    kept = [(m.text, m.feedback) for m in sorted(shelf.messages.values(), key=lambda m: m.sequence)]
+    assert kept == [("one", None), ("one", "up"), ("two", None), ("two", "down")]
+    assert client.responses.retrieve(first.id).output_text == "one"
+
+
+def test_what_has_no_answer_is_not_rated(client: OpenAI, model: HeldModel) -> None:
+    model.hold()
+    waiting = client.responses.create(input="one", background=True)
+    with pytest.raises(BadRequestError, match="no answer to rate") as refused:
+        rate(client, waiting.id, {"rating": "up"})
+    assert refused.value.code == "response_not_completed"
+    model.release()
+    assert finished(client, waiting.id) == "completed"
+    client.responses.delete(waiting.id)
+    for id in (waiting.id, "resp_x"):
+        with pytest.raises(NotFoundError):
+            rate(client, id, {"rating": "up"})
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"rating": "good"}, {"rating": True}, {"rating": ["up"]}, {"rating": "up", "x": 1}]
+)
+def test_a_rating_of_another_kind_is_refused(client: OpenAI, body: Any) -> None:
+    made = client.responses.create(input="one")
+    with pytest.raises(BadRequestError) as refused:
+        rate(client, made.id, body)
+    assert refused.value.param == ("x" if "x" in body else "rating")

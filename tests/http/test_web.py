@@ -153,6 +153,45 @@ def test_a_failed_turn_shows_its_notice(visitor: httpx.Client, model: HeldModel)
     assert "Sorry" in turn["error"]
 
 
+def test_a_thumb_is_kept_shown_again_and_taken_back(visitor: httpx.Client) -> None:
+    id = str(uuid.uuid4())
+    say(visitor, id, "hello")
+    answer = answered(visitor, id)["messages"][1]
+    assert answer["feedback"] is None
+    address = f"/web/conversations/{id}/messages/{answer['sequence']}/feedback"
+    for rating in ("up", "down", "down", None, "up"):
+        kept = visitor.post(address, json={"rating": rating})
+        assert (kept.status_code, kept.json()) == (200, {"sequence": 2, "feedback": rating})
+        assert [m["feedback"] for m in answered(visitor, id)["messages"]] == [None, rating]
+    visitor.delete(f"/web/conversations/{id}")
+    assert visitor.post(address, json={"rating": "up"}).status_code == 404
+    assert visitor.get(f"/web/conversations/{id}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("sequence", "body", "status"),
+    [
+        ("1", {"rating": "up"}, 404),
+        ("3", {"rating": "up"}, 404),
+        ("-1", {"rating": "up"}, 400),
+        ("x", {"rating": "up"}, 400),
+        ("2", {"rating": "meh"}, 400),
+        ("2", {}, 400),
+        ("2", [], 400),
+    ],
+)
+def test_a_thumb_for_no_answer_or_of_no_kind_is_refused(
+    visitor: httpx.Client, parts: StandInWiring, sequence: str, body: Any, status: int
+) -> None:
+    id = str(uuid.uuid4())
+    say(visitor, id, "hello")
+    answered(visitor, id)
+    refused = visitor.post(f"/web/conversations/{id}/messages/{sequence}/feedback", json=body)
+    assert (refused.status_code, bool(refused.json()["error"]["message"])) == (status, True)
+    (shelf,) = parts.conversations.all().values()
+    assert {message.feedback for message in shelf.messages.values()} == {None}
+
+
 def test_another_visitor_sees_nothing_of_it(visitor: httpx.Client, url: str) -> None:
     id = str(uuid.uuid4())
     say(visitor, id, "secret")

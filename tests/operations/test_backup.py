@@ -100,6 +100,8 @@ def test_what_was_exported_is_restored_and_conversations_go_on(
     system.work("think", "Inbox")
     system.answer("Hi yourself.")
     system.work("reply", "Replies")
+    place = f"/v1/responses/{json.loads(response.body)['id']}"
+    assert system.http("POST", f"{place}/feedback", {"rating": "up"}).status == 200
     converse(system)
     client, table = table_of(system)
     before = held(client, table)
@@ -109,7 +111,7 @@ def test_what_was_exported_is_restored_and_conversations_go_on(
     assert run(backup.main, "restore", tmp_path / "b")[0] == 0
     assert held(client, table) == before
 
-    found = system.http("GET", f"/v1/responses/{json.loads(response.body)['id']}")
+    found = system.http("GET", place)
     assert "Hi yourself." in found.body.decode(), "the key and the response are known"
     system.pass_time(3600)
     system.sweep()  # what was being asked is asked again

@@ -88,6 +88,7 @@ def _first_turn(deployment: Deployment, conversation: str) -> None:
     deployment.work()
     deployment.end_call_of(conversation)
     deployment.work()
+    deployment.table.rate(conversation, 2, "up")
 
 
 def _end_with_something_to_send(deployment: Deployment, half: str, given_up: str) -> None:

@@ -36,16 +36,17 @@ class Allowances:
         self._policy = policy
         self._pause = pause
 
-    def admit(self, user: str, conversation: str, now: float) -> None:
-        """One conditional write where requests are counted, else one read. Raises OverLimit."""
+    def admit(self, user: str, conversation: str, now: float, opens: bool = True) -> None:
+        """One conditional write where requests are counted, else one read if it opens a turn. Raises OverLimit."""
         limits = self._policy.of(user)
-        if not limits.any:
+        if not (limits.any if opens else limits.requests_per_minute):
             return
         if limits.requests_per_minute:
-            item = self._put(self.write(user, conversation, now, counts=True, turn="look") or {})
+            update = self.write(user, conversation, now, counts=True, turn="look" if opens else "")
+            item = self._put(update or {})
         else:
             item = self._client.get_item(TableName=self._table, Key=_key(user, now)).get("Item", {})
-        over = None if item is None else self.over(item, user, conversation, now, counts=True, opens=True)
+        over = None if item is None else self.over(item, user, conversation, now, counts=True, opens=opens)
         if over is not None:
             raise OverLimit(over)
 
@@ -153,11 +154,11 @@ class _Update:
         return bool(self.add or self.delete or self.set or self.conditions)
 
     def ask(self, counts: bool, turn: str) -> None:
-        """Take one request, one turn; refuse where there is none left."""
+        """Take one request, one turn; refuse where there is none left, and a turn where no tokens are."""
         if counts and self._limits.requests_per_minute:
             self.add.append("#minute :one")
             self._below("#minute", ":requests", self._limits.requests_per_minute)
-        if self._limits.tokens_per_day:
+        if turn and self._limits.tokens_per_day:
             self._below("#tokens", ":most", self._limits.tokens_per_day)
         if turn and self._limits.turns_at_once:
             self.values[":turns"] = {"N": str(self._limits.turns_at_once)}

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from parley.aws import forgetting, items
 from parley.aws.allowances import Allowances
 from parley.aws.failures import cancelled
+from parley.aws.rating import rate
 from parley.domain.conversation import Change, Conversation, EventMark
 from parley.domain.limits import Policy
 from parley.domain.message import Message
@@ -129,6 +130,10 @@ class Table:
             if reason is None:
                 raise
             raise reason from error
+
+    def rate(self, conversation: str, sequence: int, rating: str | None) -> None:
+        """One conditional update."""
+        rate(self._client, self._name, conversation, sequence, rating)
 
     def sent(self, turn: Turn, pieces: int, done: bool, now: float) -> None:
         """Count the pieces; with the last one the turn is delivered, or its failure told."""
@@ -279,10 +284,8 @@ class Table:
     def _reason(self, error: ClientError, change: Change, taking: int | None) -> WriteError | None:
         """Why a transaction was cancelled, in Parley's words; None for any other error.
 
-        `taking` is where in it the user's allowance is written.
-
-        That the event is known counts first: a transaction whose answer was lost, and which was sent again, fails on
-        the version as well.
+        `taking` is where in it the user's allowance is written. That the event is known counts first: a transaction
+        whose answer was lost, and which was sent again, fails on the version as well.
         """
         reasons = cancelled(error)
         codes = [reason.get("Code") for reason in reasons]

@@ -93,11 +93,12 @@ class Over:
 def exceeded(taken: Taken, limits: Limits, conversation: str, now: float, *, counts: bool, opens: bool) -> Over | None:
     """The limit that stands against a request, or a turn of `conversation`; None when there is none.
 
-    `counts`: it is one request more of this minute; `opens`: it is one turn more, unless that conversation has one.
+    `counts`: it is one request more of this minute; `opens`: it asks the model, which takes tokens, and is one turn
+    more unless that conversation has one.
     """
     many_turns = opens and conversation not in taken.turns and len(taken.turns) >= limits.turns_at_once > 0
     reached = {
-        Kind.TOKENS: taken.tokens >= limits.tokens_per_day > 0,
+        Kind.TOKENS: opens and taken.tokens >= limits.tokens_per_day > 0,
         Kind.REQUESTS: counts and taken.requests >= limits.requests_per_minute > 0,
         Kind.TURNS: many_turns,
     }

@@ -11,6 +11,10 @@ MAX_TEXT_CHARACTERS = 32_000
 """Longest text of one user message; about a quarter of the inline limit of a model request."""
 
 
+RATINGS = ("up", "down")
+"""What a person can think of an answer: it was good, or it was not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """One entry of a prompt: a role and a text, without a place in a conversation."""
@@ -25,7 +29,8 @@ class Message:
 
     `sequence` counts from 1 within the conversation; `turn` is the turn that it belongs to. `preface` holds what an
     API caller sent before it in the same request; `options` the caller's wishes for the turn (`instructions`,
-    `temperature`, ...); `event` the id under which it arrived (user messages only).
+    `temperature`, ...); `event` the id under which it arrived (user messages only); `feedback` one of RATINGS, where
+    somebody rated it (answers only).
     """
 
     sequence: int
@@ -36,6 +41,7 @@ class Message:
     event: str | None = None
     preface: tuple[Said, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    feedback: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

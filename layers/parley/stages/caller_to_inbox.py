@@ -66,13 +66,18 @@ def take_in(incoming: Incoming, channel: str, ports: Ports, speaks: str = "") ->
     Raises TooManyRequests, in the language of the text `speaks`.
     """
     ports.telemetry.follow(incoming.trace, incoming.conversation)
-    try:
-        ports.allowances.admit(incoming.user, incoming.conversation, incoming.received)
-    except OverLimit as limit:
-        raise too_many(limit.over, speaks, incoming.received) from None
+    admit(incoming.user, incoming.conversation, incoming.received, ports, speaks)
     ports.inbox.put(incoming)
     ports.telemetry.count("MessagesReceived")
     ports.telemetry.note("message received", channel=channel, characters=len(incoming.text))
+
+
+def admit(user: str, conversation: str, now: float, ports: Ports, speaks: str = "", opens: bool = True) -> None:
+    """Count a user's request; one that `opens` no turn needs no room for one. Raises TooManyRequests."""
+    try:
+        ports.allowances.admit(user, conversation, now, opens)
+    except OverLimit as limit:
+        raise too_many(limit.over, speaks, now) from None
 
 
 def too_many(over: Over, speaks: str, now: float) -> TooManyRequests:

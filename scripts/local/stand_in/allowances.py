@@ -20,9 +20,9 @@ class MemoryAllowances:
         self._days: dict[str, tuple[str, Taken]] = {}
         self._minutes: dict[str, tuple[float, int]] = {}
 
-    def admit(self, user: str, conversation: str, now: float) -> None:
+    def admit(self, user: str, conversation: str, now: float, opens: bool = True) -> None:
         """One request more. Raises OverLimit."""
-        self._take(user, conversation, now, counts=True)
+        self._take(user, conversation, now, counts=True, opens=opens)
 
     def go_with(self, change: Change) -> None:
         """Take and give back what belongs to a change. Raises OverLimit."""
@@ -57,11 +57,11 @@ class MemoryAllowances:
     def _keep(self, user: str, now: float, **fields: Any) -> None:
         self._days[user] = (day_of(now), replace(self._taken(user, now), **fields))
 
-    def _take(self, user: str, conversation: str, now: float, *, counts: bool) -> None:
-        """Count a request, if there is room for it and for a turn. Raises OverLimit."""
+    def _take(self, user: str, conversation: str, now: float, *, counts: bool, opens: bool = True) -> None:
+        """Count a request, if there is room for it and, where it opens one, for a turn. Raises OverLimit."""
         taken = self._taken(user, now)
         limits = self._policy.of(user)
-        over = exceeded(taken, limits, conversation, now, counts=counts, opens=True)
+        over = exceeded(taken, limits, conversation, now, counts=counts, opens=opens)
         if over is not None:
             raise OverLimit(over)
         if counts and limits.any:

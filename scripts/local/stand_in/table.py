@@ -64,10 +64,10 @@ class MemoryTable:
             self._taking.go_with(change)
             self._write(shelf, change)
 
-    def admit(self, user: str, conversation: str, now: float) -> None:
+    def admit(self, user: str, conversation: str, now: float, opens: bool = True) -> None:
         """Count one request, when it may go in."""
         with self._lock:
-            self._taking.admit(user, conversation, now)
+            self._taking.admit(user, conversation, now, opens)
 
     def _write(self, shelf: Shelf, change: Change) -> None:
         shelf.state = change.after
@@ -113,6 +113,14 @@ class MemoryTable:
                 if sequence in kept:
                     found.append(kept[sequence])
             return found[::-1]
+
+    def rate(self, conversation: str, sequence: int, rating: str | None) -> None:
+        """Beside the answer."""
+        with self._lock:
+            answer = self.message(conversation, sequence)
+            if answer is None or answer.role != "assistant":
+                raise Conflict(f"message {sequence} is no answer")
+            self._shelves[conversation].messages[sequence] = replace(answer, feedback=rating)
 
     def sent(self, turn: Turn, pieces: int, done: bool, now: float) -> None:
         """Count pieces."""
