@@ -44,7 +44,11 @@ def test_a_question_typed_into_the_page_is_answered_and_outlives_a_reload(page: 
     answer = page.locator(".answer .markdown")
     expect(answer).to_contain_text("Parley", timeout=30_000)
     said = answer.inner_text()
+    good = page.get_by_role("button", name="Good answer")
+    with page.expect_response("**/feedback"):
+        good.click()
     page.reload()
+    expect(good).to_have_attribute("aria-pressed", "true")
     expect(page.locator(".answer .markdown")).to_have_text(said)
     expect(page.locator("#list")).to_contain_text("What can you do?")
 

@@ -53,7 +53,7 @@ class Thread:
         """List one more message."""
         self.updated = time.time()
         entry = {"sequence": len(self.messages) + 1, "turn": turn, "role": role, "text": text}
-        self.messages.append(entry | {"created": self.updated, "client_id": client_id})
+        self.messages.append(entry | {"created": self.updated, "client_id": client_id, "feedback": None})
 
 
 @dataclass
@@ -184,6 +184,14 @@ def application(stub: Stub) -> Starlette:
             thread.inbox.append(body)
         return JSONResponse({"id": id, "client_id": body["client_id"]}, 202)
 
+    async def feedback(request: Request) -> Response:
+        thread, body = stub.threads[request.path_params["id"]], await request.json()
+        message = thread.messages[request.path_params["sequence"] - 1]
+        if message["role"] != "assistant":
+            return _error(404, "There is no such answer.")
+        message["feedback"] = body["rating"]
+        return JSONResponse({"sequence": message["sequence"], "feedback": message["feedback"]})
+
     async def cancel(request: Request) -> Response:
         thread = stub.threads[request.path_params["id"]]
         if not thread.running or thread.turn is None:
@@ -197,6 +205,7 @@ def application(stub: Stub) -> Starlette:
         Route("/web/conversations", conversations),
         Route(one, conversation, methods=["GET", "DELETE"]),
         Route(f"{one}/messages", messages, methods=["POST"]),
+        Route(f"{one}/messages/{{sequence:int}}/feedback", feedback, methods=["POST"]),
         Route(f"{one}/cancel", cancel, methods=["POST"]),
         Route("/web/{file}", file),
     ]

@@ -97,6 +97,40 @@ def test_an_answer_can_be_stopped(page: Page, stub: Stub) -> None:
     assert (turn["number"], turn["state"]) == (1, "cancelled")
 
 
+def test_an_answer_is_rated_and_the_rating_outlives_a_reload(page: Page, stub: Stub) -> None:
+    ask(page, "hello")
+    good, bad = (page.get_by_role("button", name=name) for name in ("Good answer", "Bad answer"))
+    for button, pressed in ((good, ("true", "false")), (bad, ("false", "true"))):
+        button.click()
+        expect(good).to_have_attribute("aria-pressed", pressed[0])
+        expect(bad).to_have_attribute("aria-pressed", pressed[1])
+    until(lambda: kept(stub) == [None, "down"])
+    page.reload()
+    expect(bad).to_have_attribute("aria-pressed", "true")
+    expect(good).to_have_attribute("aria-pressed", "false")
+    bad.focus()
+    page.keyboard.press("Space")
+    expect(bad).to_have_attribute("aria-pressed", "false")
+    expect(bad).to_be_focused()
+    until(lambda: kept(stub) == [None, None])
+
+
+def kept(stub: Stub) -> list[str | None]:
+    """The ratings that the server has of the one conversation."""
+    (thread,) = stub.threads.values()
+    return [message["feedback"] for message in thread.messages]
+
+
+def test_a_rating_that_is_not_taken_is_shown_as_it_was(page: Page, stub: Stub) -> None:
+    ask(page, "hello")
+    good = page.get_by_role("button", name="Good answer")
+    expect(good).to_have_attribute("aria-pressed", "false")
+    stub.is_down = True
+    good.click()
+    expect(page.locator("#announcer")).to_contain_text("could not be saved")
+    expect(good).to_have_attribute("aria-pressed", "false")
+
+
 def test_a_failed_turn_shows_its_reason(page: Page, stub: Stub) -> None:
     stub.failure = "Sorry, no luck."
     ask(page, "hello")
@@ -165,6 +199,10 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(open_page: Callable[..., Pa
     ask(phone, "hello")
     expect(phone.locator(".answer")).to_have_count(1)
     assert phone.evaluate("document.documentElement.scrollWidth") <= width
+    for name in ("Good answer", "Bad answer"):
+        box = phone.get_by_role("button", name=name).bounding_box()
+        assert box is not None
+        assert min(box["width"], box["height"]) >= 40, "a finger has to meet it"
     assert phone.evaluate("parseFloat(getComputedStyle(document.querySelector('#field')).fontSize)") >= 16
     phone.locator("#open-side").click()
     expect(phone.locator("#new")).to_be_in_viewport()
@@ -174,6 +212,8 @@ def test_it_speaks_chinese_to_a_chinese_browser(open_page: Callable[..., Page]) 
     page = open_page(locale="zh-CN")
     expect(page.locator("html")).to_have_attribute("lang", re.compile("^zh"))
     expect(page.locator("#field")).to_have_attribute("placeholder", re.compile("发消息"))
+    ask(page, "你好")
+    expect(page.get_by_role("button", name="回答得好")).to_have_attribute("aria-pressed", "false")
 
 
 def test_when_nothing_waits_the_server_is_left_alone(page: Page, stub: Stub) -> None:

@@ -45,6 +45,11 @@ export async function cancel(id) {
   return (await call('POST', `${path(id)}/cancel`, {})).cancelled;
 }
 
+/** Keeps what the visitor thinks of an answer: `up`, `down`, or null to take it back. */
+export function rate(id, sequence, rating) {
+  return call('POST', `${path(id)}/messages/${sequence}/feedback`, { rating });
+}
+
 /** Deletes a conversation. */
 export function remove(id) {
   return call('DELETE', path(id));

@@ -21,6 +21,7 @@ export class Chat {
     this.listedAt = 0;
     this.isStale = true;
     this.cache = new Map();
+    this.rated = Promise.resolve();
     this.unlisted = new Unlisted();
     this.sender = new Sender(this.unlisted, (id) => this.sent(id));
     this.poller = new Poller(() => this.look());
@@ -116,6 +117,21 @@ export class Chat {
       conversation.stopping = null;
       announce(t.nothingToStop);
     }
+    this.freshen();
+  }
+
+  /** Shown at once; what the server does not take is shown as it was. */
+  async rate(sequence, rating) {
+    const conversation = this.open;
+    const before = conversation.rate(sequence, rating);
+    this.view.show(this);
+    const sending = this.rated.then(() => api.rate(conversation.id, sequence, rating)); // the last press counts
+    this.rated = sending.catch(() => {});
+    const isKept = await sending.then(() => true, () => false);
+    conversation.rate(sequence, isKept ? rating : before); // a look that was under way may have brought the old one
+    if (conversation === this.open) this.view.show(this);
+    if (isKept) return;
+    announce(t.notRated);
     this.freshen();
   }
 

@@ -36,6 +36,14 @@ export class Conversation {
     this.listed = [...bySequence.values()].sort((a, b) => a.sequence - b.sequence);
   }
 
+  /** Notes what the visitor thinks of an answer: `up`, `down` or null. Gives what was noted before. */
+  rate(sequence, feedback) {
+    const answer = this.listed.find((message) => message.sequence === sequence);
+    const before = answer?.feedback ?? null;
+    if (answer) answer.feedback = feedback;
+    return before;
+  }
+
   /** The client ids of the messages that the server lists. */
   listedIds() {
     return new Set(this.listed.map((message) => message.client_id));
@@ -48,7 +56,7 @@ export class Conversation {
 
   /**
    * What is shown, from top to bottom. Each row has `key` and `kind`:
-   * `message` (role, text, state, error, clientId), `status` (state, since in ms, canStop), and the ends of a turn
+   * `message` (role, text, state, error, clientId, sequence, feedback), `status` (state, since in ms, canStop), and the ends of a turn
    * without an answer: `failed` (error, text), `stopped`, `unanswered`.
    */
   rows(unlisted) {
@@ -104,9 +112,9 @@ export class Conversation {
   }
 }
 
-function listedRow({ sequence, client_id: clientId, role, text }, isQueued) {
+function listedRow({ sequence, client_id: clientId, role, text, feedback }, isQueued) {
   const key = role === 'user' && clientId ? clientId : `message-${sequence}`;
-  return { key, kind: 'message', role, text, state: isQueued ? 'queued' : null, error: null };
+  return { key, kind: 'message', role, text, sequence, feedback, state: isQueued ? 'queued' : null, error: null };
 }
 
 function unlistedRow({ client_id: clientId, text, state, error }, behindAnother) {

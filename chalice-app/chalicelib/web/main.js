@@ -21,6 +21,7 @@ class View {
       retry: (clientId) => this.chat.retry(clientId),
       askAgain: (text) => this.chat.send(text),
       stop: () => this.chat.stop(),
+      rate: (sequence, rating) => this.chat.rate(sequence, rating),
     });
     this.composer = new Composer(find('composer'), (text) => this.chat.send(text));
     this.drawer = new Drawer({

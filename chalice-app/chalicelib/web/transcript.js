@@ -5,11 +5,12 @@ import { copyButton } from './code_block.js';
 import { element, icon, reconcile } from './dom.js';
 import { markdown } from './markdown.js';
 import { t } from './strings.js';
+import { showThumbs, thumbs } from './thumbs.js';
 
 const QUIET_S = 4; // waits shorter than this are not counted aloud
 
 export class Transcript {
-  /** `actions`: retry(clientId), askAgain(text), stop(). */
+  /** `actions`: retry(clientId), askAgain(text), stop(), rate(sequence, rating). */
   constructor(list, actions) {
     this.list = list;
     this.actions = actions;
@@ -33,12 +34,14 @@ export class Transcript {
   update(node, row) {
     if (row.kind === 'status') this.showStatus(node, row);
     else if (row.role === 'user') this.showState(node, row);
+    else if (row.kind === 'message') showThumbs(node, row.feedback);
   }
 
-  answer({ text }) {
+  answer({ text, sequence }) {
     const body = element('div', { className: 'markdown' });
     body.append(markdown(text));
-    const tools = element('div', { className: 'tools' }, copyButton(t.copyAnswer, () => text));
+    const rating = thumbs((pressed) => this.actions.rate(sequence, pressed));
+    const tools = element('div', { className: 'tools' }, copyButton(t.copyAnswer, () => text), ...rating);
     const node = element('li', { className: 'answer' }, spoken(t.parley), mark(), body, tools);
     if (!this.isQuiet) announce([t.parley, ...Array.from(body.children, (block) => block.textContent)].join('\n'));
     this.newAnswer ??= node;
