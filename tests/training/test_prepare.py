@@ -209,6 +209,15 @@ def test_thumbs_become_preference_pairs_and_disliked_answers_are_not_learned(tmp
     assert bad["id"] not in {record["id"] for record in read_records(tmp_path / "out/train.jsonl")}
 
 
+def test_of_repeats_the_one_that_was_liked_stays_for_its_pair(tmp_path: Path) -> None:
+    asked, answer = "Do you open on Sunday?", "No, on Monday again."
+    plain, liked = talk(asked, answer, 1), talk(asked, answer, 2, feedback="up")
+    source = collected(tmp_path / "in", [plain, liked, talk(asked, "Who knows?", feedback="down"), *many(20)])
+    prepare([source], tmp_path / "out", Settings(validation=0, test=0))
+    assert removed(tmp_path / "out")[plain["id"]] == "duplicate"
+    assert len((tmp_path / "out/preferences.jsonl").read_text().splitlines()) == 1
+
+
 PACKED = Settings(tokenizer=str(MODEL), context=128, validation=0.2, test=0.2)
 
 

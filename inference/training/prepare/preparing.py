@@ -161,8 +161,11 @@ def _clean(collected: Sequence[Path], work: Path, settings: Settings, say: Say) 
 
 
 def _all_records(collected: Sequence[Path]) -> Iterator[Record]:
-    for folder in collected:
-        yield from read_records(folder / "records.jsonl")
+    """Those that people liked come first: of repeats the first one stays, and a pair needs the one that was liked."""
+    for is_liked in (True, False):
+        for folder in collected:
+            found = read_records(folder / "records.jsonl")
+            yield from (record for record in found if (record.get("feedback") == "up") is is_liked)
 
 
 def _removal(record: Record, reason: str, detail: str) -> bytes:
