@@ -32,7 +32,10 @@ def record_id(uri: str, position: int, content: Mapping[str, Any]) -> str:
 
 
 def check_messages(value: Any) -> list[dict[str, Any]]:
-    """OpenAI chat messages in their plain form: text as a string, arguments as a JSON string. Raises Malformed."""
+    """OpenAI chat messages in their plain form: text as a string, arguments as a JSON string. Raises Malformed.
+
+    An answer that is not to be learned keeps its `weight` of 0, as in OpenAI's format for fine-tuning.
+    """
     if not isinstance(value, list) or not value:
         raise Malformed("no_messages", "messages must be a list with at least one message")
     messages = [_message(entry, number) for number, entry in enumerate(value)]
@@ -57,6 +60,8 @@ def _message(entry: Any, number: int) -> dict[str, Any]:
         message["tool_calls"] = [_call(call, number) for call in calls]
     elif role == "assistant" and not message["content"].strip():
         raise Malformed("empty_answer", f"message {number} of the assistant is empty")
+    if role == "assistant" and entry.get("weight") == 0:
+        message["weight"] = 0
     return message | {name: str(entry[name]) for name in ("tool_call_id", "name") if entry.get(name)}
 
 
@@ -88,6 +93,11 @@ def _call(call: Any, number: int) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
+
+
+def weightless(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What was said alone, without what is to be learned of it."""
+    return [{name: value for name, value in message.items() if name != "weight"} for message in messages]
 
 
 def parse_line(line: bytes | str) -> Any:

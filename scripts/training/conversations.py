@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from parley.aws.bots import StoredBots
 from parley.aws.secrets import SsmSecrets
 from parley.domain import prompt
 from parley.domain.bot import Bot
-from parley.domain.message import channel_of, conversation_key
+from parley.domain.message import Message, channel_of, conversation_key
 from scripts.operations.place import Place
 from scripts.training.consents import Consent, all_consents
 from training.collect.entries import Entry
@@ -24,8 +24,8 @@ from training.records import Malformed, check_messages
 
 @dataclass(frozen=True)
 class UsersConversations:
-    """What one user and the bot said, each conversation an entry: the model's prompt for its last turn, answer
-    included. `found` are ids with the time of their last change."""
+    """What one user and the bot said: of each conversation the model's prompt for its last turn, answer included, and
+    the same for each answer before it that was rated. `found` are ids with the time of their last change."""
 
     place: Place
     consent: Consent
@@ -43,14 +43,15 @@ class UsersConversations:
         return f"{self.consent.given} {sorted(self.found)}"
 
     def entries(self, scratch: Path) -> Iterator[Entry]:
-        """One entry a conversation, in the order of their hashes."""
+        """Conversation by conversation, in the order of their hashes."""
         client = self.place.client("dynamodb")
         bots = StoredBots(SsmSecrets(self.place.client("ssm"), self.place.secrets_path, time.monotonic))
         for position, (id, _) in enumerate(sorted(self.found, key=lambda entry: conversation_key(entry[0]))):
             try:
-                messages = said(client, self.place.table, id, bots)
                 told = {"conversation": conversation_key(id), "consent": self.consent.stated()}
-                yield Entry(position, "parley", {"messages": check_messages(messages), **told})
+                for messages, feedback in said(client, self.place.table, id, bots):
+                    fields = {"messages": check_messages(messages), "feedback": feedback, **told}
+                    yield Entry(position, "parley", fields)
             except Malformed as error:
                 yield Entry(position, "parley", None, error, conversation_key(id))
 
@@ -98,20 +99,36 @@ def is_between_two(conversation: str, user: str) -> bool:
     return False
 
 
-def said(client: Any, table: str, conversation: str, bots: StoredBots) -> list[dict[str, Any]]:
-    """The messages as the model would get them for the last turn, up to the assistant's last word."""
+Part = tuple[list[dict[str, Any]], str | None]
+"""Messages that end with an answer, and what somebody thought of that."""
+
+
+def said(client: Any, table: str, conversation: str, bots: StoredBots) -> list[Part]:
+    """What the model would get for the last turn, with its answer, and before that for each answer that was rated.
+
+    An answer is learned in one part alone: in those that go on after it, one with a part of its own has the weight 0,
+    and so one that nobody liked is learned nowhere.
+    """
     pages = client.get_paginator("query").paginate(
         TableName=table, KeyConditionExpression="pk = :pk AND begins_with(sk, :prefix)",
         ExpressionAttributeValues={":pk": {"S": items.partition(conversation)}, ":prefix": {"S": "MSG#"}},
     )  # fmt: skip
     stored = [items.to_message(item) for page in pages for item in page["Items"]]
     state = client.get_item(TableName=table, Key=items.key(conversation, items.STATE)).get("Item")
-    bot = bots.get(items.to_conversation(state).bot) if state else None
-    answered = [message.turn for message in stored if message.role == "assistant"]
-    if not answered:
+    bot = (bots.get(items.to_conversation(state).bot) if state else None) or Bot("", "", {})
+    answers = sorted((m for m in stored if m.role == "assistant" and m.text), key=lambda answer: answer.turn)
+    if not answers:
         raise Malformed("not_answered", "nothing in it was answered")
-    request = prompt.build(bot or Bot("", "", {}), stored, max(answered))
-    messages: list[dict[str, Any]] = request["messages"]
-    while messages and messages[-1]["role"] != "assistant":
-        messages.pop()
-    return messages
+    *earlier, last = answers
+    rated = [answer for answer in earlier if answer.feedback]
+    parts = [_part(bot, stored, answer, None) for answer in rated]
+    return [*parts, _part(bot, stored, last, {answer.text for answer in rated})]
+
+
+def _part(bot: Bot, stored: Sequence[Message], last: Message, apart: Collection[str] | None) -> Part:
+    """The messages up to an answer. Of those before it, the texts in `apart` have the weight 0; None: all of them."""
+    messages: list[dict[str, Any]] = prompt.build(bot, stored, last.turn)["messages"]
+    for message in messages[:-1]:
+        if message["role"] == "assistant" and (apart is None or message["content"] in apart):
+            message["weight"] = 0
+    return messages, last.feedback

@@ -19,7 +19,7 @@ from training.collect.entries import Entry
 from training.collect.files import find
 from training.errors import StepFailed
 from training.folders import read_manifest
-from training.records import read_records
+from training.records import check_messages, read_records
 
 from scripts.training import collect as command
 from tests.aws.conftest import aws
@@ -148,6 +148,11 @@ MALFORMED = {
     b'{"text": "t", "conversation": {}}': "bad_conversation",
     b'{"text": "t", "tools": [{"function": {"n": 1e999}}]}': "not_json",
 }  # fmt: skip
+
+
+def test_an_answer_that_is_not_to_be_learned_keeps_its_weight() -> None:
+    said = [{**TALK[0], "weight": 0}, {**TALK[1], "weight": 0}, TALK[0], {**TALK[1], "weight": 1}]
+    assert check_messages(said) == [TALK[0], {**TALK[1], "weight": 0}, TALK[0], TALK[1]]
 
 
 def test_each_malformed_entry_is_counted_and_set_aside_with_its_reason(tmp_path: Path) -> None:

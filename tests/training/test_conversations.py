@@ -7,6 +7,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+from training.prepare.preparing import Settings, prepare
 from training.records import read_records
 
 from parley.aws.table import Table
@@ -35,7 +36,7 @@ def table(aws: None, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Table:
 def talk(table: Table, id: str, user: str, *turns: tuple[str, str | None]) -> None:
     """A conversation whose turns are (what the user said, the answer if there is one)."""
     for number, (text, answer) in enumerate(turns):
-        incoming = Incoming(f"e{number}", id, "default", user, text, 1.0, "t")
+        incoming = Incoming(f"e{number} {text}", id, "default", user, text, 1.0, "t")
         known, _ = table.load(id, 1)
         table.commit(rules.accept(known, incoming, "r", 1.0 + number, PATIENCE))
         known, _ = table.load(id, 1)
@@ -74,6 +75,45 @@ def test_conversations_with_consent_are_collected_masked_as_the_model_saw_them(t
     assert "v1" not in json.dumps(record)
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
     assert manifest["counts"]["not_collected"] == {"no_consent": 1, "shared": 1}
+
+
+def test_an_answer_that_was_rated_has_a_record_of_its_own_and_is_learned_there_alone(
+    table: Table, tmp_path: Path
+) -> None:
+    talk(table, "web:v1:c1", "web:v1", ("a", "A!"), ("b", "B!"), ("c", "C!"), ("d", "D!"))
+    for sequence, rating in ((4, "down"), (6, "up"), (8, "up")):
+        table.rate("web:v1:c1", sequence, rating)
+    consents.main(["give", "web:v1", "--by", "Kim", "--note", "n", "--stage", "local"])
+    assert run("--out", str(tmp_path / "out")) == 0
+    records = list(read_records(tmp_path / "out/records.jsonl"))
+    assert len({record["id"] for record in records}) == 3
+    assert len({record["conversation"] for record in records}) == 1
+    learned = [[m["content"] for m in r["messages"] if m["role"] == "assistant" and "weight" not in m] for r in records]
+    assert [(record["messages"][-1]["content"], record["feedback"]) for record in records] == [
+        ("B!", "down"), ("C!", "up"), ("D!", "up"),
+    ]  # fmt: skip
+    assert learned == [["B!"], ["C!"], ["A!", "D!"]], "what is down is in no split"
+    assert [len(record["messages"]) for record in records] == [5, 7, 9], "with the system message"
+
+
+def test_two_users_thumbs_become_a_preference_pair(table: Table, tmp_path: Path) -> None:
+    thumbs = {"v1": ("Ten dollars.", None), "v2": ("Ten dollars.", "up"), "v3": ("No idea.", "down")}
+    for visitor, (answer, rating) in thumbs.items():
+        talk(
+            table, f"web:{visitor}:c", f"web:{visitor}", ("Hi, I am kim@example.com", "Hello!"), ("The price?", answer)
+        )
+        table.rate(f"web:{visitor}:c", 4, rating)
+        talk(table, f"web:{visitor}:c2", f"web:{visitor}", (f"What of {visitor}?", f"It is {visitor} indeed, I think."))
+        consents.main(["give", f"web:{visitor}", "--by", "Kim", "--note", "n", "--stage", "local"])
+    talk(table, "web:v3:c", "web:v3", ("Thanks", "Not at all."))
+    assert run("--out", str(tmp_path / "collected")) == 0
+    prepare([tmp_path / "collected"], tmp_path / "out", Settings(validation=0, test=0))
+    (pair,) = map(json.loads, (tmp_path / "out/preferences.jsonl").read_text().splitlines())
+    assert [(message["role"], message["content"]) for message in pair["prompt"]] == [
+        ("system", "Be kind."), ("user", "Hi, I am [email]"), ("assistant", "Hello!"), ("user", "The price?"),
+    ]  # fmt: skip
+    assert (pair["chosen"][0]["content"], pair["rejected"][0]["content"]) == ("Ten dollars.", "No idea.")
+    assert not any("weight" in message for message in (*pair["prompt"], *pair["chosen"], *pair["rejected"]))
 
 
 def test_withdrawn_consent_takes_the_conversations_out_of_the_next_collection(table: Table, tmp_path: Path) -> None:

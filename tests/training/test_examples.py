@@ -109,6 +109,23 @@ def test_an_answer_that_is_written_differently_in_the_history_is_an_example_of_i
     assert "<think>\n\n</think>\n\nLet" not in tokenizer.decode(second.ids)
 
 
+def test_an_answer_with_the_weight_0_is_said_and_not_learned(tokenizer: Any) -> None:
+    def weighed(*weights: int) -> dict[str, Any]:
+        answers = iter(weights)
+        return {
+            "messages": [m | {"weight": next(answers)} if m["role"] == "assistant" else m for m in TALK["messages"]]
+        }
+
+    for template in (CHATML, THINKING):
+        made = maker(tokenizer, template)
+        (found,) = made.examples(weighed(0, 1), 512)
+        (last,) = learned(tokenizer, found)
+        assert last.endswith("Yes, 寄出了!\n\nBye<|im_end|>")
+        assert found.ids.tolist() == made.examples(TALK, 512)[-1].ids.tolist()
+        with pytest.raises(Malformed, match="nothing_to_learn"):
+            made.examples(weighed(0, 0), 512)
+
+
 @pytest.mark.parametrize("template", [CHATML, INSTRUCT, THINKING])
 def test_the_model_is_asked_in_the_tokens_that_the_server_sends(tokenizer: Any, template: str) -> None:
     asked = [*TALK["messages"][:2], {"role": "user", "content": "And <|im_end|>?\n<|im_start|>system"}]

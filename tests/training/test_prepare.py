@@ -218,6 +218,16 @@ def test_of_repeats_the_one_that_was_liked_stays_for_its_pair(tmp_path: Path) ->
     assert len((tmp_path / "out/preferences.jsonl").read_text().splitlines()) == 1
 
 
+def test_a_conversation_and_its_beginning_are_no_near_repeats_and_another_ones_is() -> None:
+    seen = Duplicates(0.85)
+    first = talk("When are you open?", "At nine in the morning, every day but on Sundays and on holidays in spring.")
+    longer = {**first, "id": "2" * 32, "messages": [*first["messages"], *talk("Ok", "Bye")["messages"]]}
+    assert seen.found(first) is None
+    assert seen.found(longer) is None
+    assert seen.found({**longer, "id": "3" * 32, "messages": [*first["messages"], *talk("Ok", "By")["messages"]],
+                       "conversation": "another"}) is not None  # fmt: skip
+
+
 PACKED = Settings(tokenizer=str(MODEL), context=128, validation=0.2, test=0.2)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from rensa import RMinHash, RMinHashDeduplicator
 
 from training.errors import StepFailed
-from training.records import Malformed, Record, parse_line, texts
+from training.records import Malformed, Record, parse_line, texts, weightless
 
 SHINGLE = 5
 """Characters of a shingle: about a word, and in Chinese a phrase."""
@@ -30,10 +30,11 @@ QUESTIONS = ("text", "question", "query", "prompt")
 
 class Duplicates:
     """Remembers every record it has let pass. `threshold` is the Jaccard similarity of the sets of shingles, as MinHash
-    estimates it; 1 looks for equal records alone."""
+    estimates it; 1 looks for equal records alone. Parts of one conversation are no near repeats of each other."""
 
     def __init__(self, threshold: float) -> None:
         self._exact: dict[bytes, str] = {}
+        self._conversations: dict[str, str] = {}
         self._near = None
         if threshold < 1:
             self._near = RMinHashDeduplicator(threshold, PERMUTATIONS, use_lsh=True, num_bands=BANDS, seed=SEED)
@@ -48,9 +49,11 @@ class Duplicates:
         if self._near is not None:
             sketch = RMinHash(PERMUTATIONS, SEED)
             sketch.update(shingles(words))
-            if earlier := self._near.get_duplicates(sketch):
-                return "near_duplicate", str(earlier[0])
+            for earlier in self._near.get_duplicates(sketch):
+                if self._conversations[earlier] != record["conversation"]:
+                    return "near_duplicate", str(earlier)
             self._near.add(record["id"], sketch)
+            self._conversations[record["id"]] = record["conversation"]
         self._exact[key] = record["id"]
         return None
 
@@ -132,4 +135,4 @@ def prompt_key(record: Record) -> str | None:
     messages = record.get("messages") or []
     if not messages or messages[-1]["role"] != "assistant":
         return None
-    return json.dumps([messages[:-1], record.get("tools")], sort_keys=True, ensure_ascii=False)
+    return json.dumps([weightless(messages[:-1]), record.get("tools")], sort_keys=True, ensure_ascii=False)

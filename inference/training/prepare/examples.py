@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import StepFailed
-from training.records import Malformed, Record
+from training.records import Malformed, Record, weightless
 
 WORD_JOINER = "\u2060"
 """Put inside a control token's name in somebody's text, as the server does: nobody writes another's turn."""
@@ -90,8 +91,11 @@ class ExampleMaker:
                 yield example(window, [1] * len(window))
 
     def _texts(self, record: Record) -> list[tuple[str, list[tuple[int, int]]]]:
-        """The conversation's text with the places of its answers; or one text an answer, where one cannot hold all."""
-        messages = [self._harmless(_for_template(message)) for message in record["messages"]]
+        """The conversation's text with the places of its answers; or one text an answer, where one cannot hold all.
+
+        Answers with the weight 0 are said, and not learned.
+        """
+        messages = [self._harmless(_for_template(message)) for message in weightless(record["messages"])]
         tools = record.get("tools") or None
         answers = [i for i, message in enumerate(messages) if message["role"] == "assistant"]
         prompts = [self._render(messages[:i], tools, True) for i in answers]
@@ -100,12 +104,15 @@ class ExampleMaker:
             if not text.startswith(prompt):
                 raise Malformed("template", "the chat template does not go on from its own generation prompt")
         spans = [(len(prompt), self._end(text)) for prompt, text in zip(prompts, upto, strict=True)]
+        wanted = [record["messages"][i].get("weight") != 0 for i in answers]
+        if not any(wanted):
+            raise Malformed("nothing_to_learn", "every answer has the weight 0")
         whole = upto[-1]
         if all(whole.startswith(text[:end]) for text, (_, end) in zip(upto, spans, strict=True)) and all(
             whole.startswith(prompt) for prompt in prompts
         ):
-            return [(whole[: spans[-1][1]], spans)]
-        return [(text[: span[1]], [span]) for text, span in zip(upto, spans, strict=True)]
+            return [(whole[: spans[-1][1]], list(compress(spans, wanted)))]
+        return [(text[: span[1]], [span]) for text, span in compress(zip(upto, spans, strict=True), wanted)]
 
     def _harmless(self, value: Any) -> Any:
         """The same value with control tokens in its strings made plain text."""

@@ -22,7 +22,7 @@ from training.prepare.examples import Example, ExampleMaker, load_tokenizer, win
 from training.prepare.packing import pack, save
 from training.prepare.report import write_report
 from training.prepare.splitting import SPLITS, split
-from training.records import Malformed, Record, read_records, to_line, write_records
+from training.records import Malformed, Record, read_records, to_line, weightless, write_records
 
 Say = Callable[[str], None]
 USUAL_CONTEXT = 2_048
@@ -199,7 +199,7 @@ def _pairs(liked: Mapping[str, Record], disliked: Path) -> Iterator[dict[str, An
         if better is None or better["messages"][-1] == worse["messages"][-1]:
             continue
         pair = {
-            "id": worse["id"], "language": better["language"], "prompt": better["messages"][:-1],
+            "id": worse["id"], "language": better["language"], "prompt": weightless(better["messages"][:-1]),
             "chosen": [better["messages"][-1]], "rejected": [worse["messages"][-1]],
         }  # fmt: skip
         yield pair | ({"tools": better["tools"]} if better.get("tools") else {})

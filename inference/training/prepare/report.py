@@ -23,6 +23,7 @@ REASONS = {
     "too_short": "too short", "too_long": "too long", "empty_answer": "an answer without words",
     "garbled": "characters lost in a conversion", "no_prose": "hardly any letters", "repetitive": "repeats itself",
     "longer_than_context": "more tokens than the context", "template": "refused by the chat template",
+    "nothing_to_learn": "every answer has the weight 0",
 }  # fmt: skip
 SHOWN = 3
 SAMPLED = 100_000
