@@ -18,6 +18,9 @@ from scripts.deployment.watching import ALARMS
 
 PRICES = Path(__file__).with_name("prices.json")
 MONTH_SECONDS = 30 * 24 * 3600
+USUAL_INSTANCES = ("ml.g4dn.xlarge", "ml.g6.xlarge", "ml.g5.xlarge")
+"""Shown beside the one that is asked for: the smallest with a GPU."""
+
 VOLUMES = (1_000, 100_000, 10_000_000)
 
 MEMORY_GB = 0.5
@@ -142,7 +145,7 @@ def report(prices: Mapping[str, Any], traffic: Traffic) -> dict[str, Any]:
         "wake_up": {"whole": whole, "tail": tail},
         "months": {
             instance: {str(turns): month(prices, turns, replace(traffic, instance=instance)) for turns in VOLUMES}
-            for instance in prices["instances_per_hour"]
+            for instance in dict.fromkeys((*USUAL_INSTANCES, traffic.instance))
         },
         "idle_peers": prices["idle_peers"],
     }
