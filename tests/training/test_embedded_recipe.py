@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from training.embedded.about import About
-from training.embedded.architecture import build_model
+from training.embedded.architecture import BACK, COPYING, build_model
 from training.embedded.card import TARGETS, card
 from training.embedded.desk import Desk
 from training.embedded.dialogue import TOOLS, Dialogue, tool_definition
@@ -39,6 +39,11 @@ def bare(text: str) -> str:
 
 def of_set(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (FOLDER / f"{name}.jsonl").read_text("utf-8").splitlines()]
+
+
+def statements(file: str, language: str) -> list[str]:
+    lines = (WORDINGS / f"{file}.{language}.txt").read_text("utf-8").splitlines()
+    return [line[2:] for line in lines if line.startswith("- ")]
 
 
 def test_the_same_seed_gives_the_same_dialogues() -> None:
@@ -87,12 +92,43 @@ def test_no_training_wording_can_make_a_held_out_one(language: str) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_no_training_statement_is_a_held_out_one(language: str) -> None:
-    def statements(file: str) -> set[str]:
-        lines = (WORDINGS / file).read_text("utf-8").splitlines()
-        return {bare(line) for line in lines if line.startswith("- ")}
+def test_no_training_statement_can_make_a_held_out_one(language: str) -> None:
+    known = read(language, WORDINGS / f"facts.{language}.txt")
+    patterns = [known.pattern(line) for line in statements("facts", language)]
+    made = [s for s in statements("held_out", language) if any(p.fullmatch(bare(s)) for p in patterns)]
+    assert made == []
 
-    assert statements(f"facts.{language}.txt").isdisjoint(statements(f"held_out.{language}.txt"))
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_statement_says_all_that_its_topics_answer_needs(language: str) -> None:
+    def slots(text: str) -> set[str]:
+        return set(re.findall(r"\{(\w+)\}", text))
+
+    rng, unseen = random.Random(4), held_out(language)
+    for name, topic in Phrases(language).facts.intents.items():
+        about, _, value = topic.answer.partition(" | ")
+        said = [statement(rng) for statement in (*topic.statements, *unseen[name].statements) for _ in range(20)]
+        assert value, name
+        assert [text for text in said if slots(text) != slots(topic.answer)] == []
+        asked = [topic.say(rng) for _ in range(60)] + [unseen[name].say(rng) for _ in range(10)]
+        assert [text for text in asked if slots(text) != slots(about)] == []
+
+
+def test_an_answer_begins_alike_whether_the_passage_has_it_or_not() -> None:
+    desk = Desk(12)
+    answers = [
+        (expected.category, dialogue.language, str(dialogue.messages[expected.at]["content"]))
+        for dialogue in (desk.dialogue() for _ in range(400))
+        for expected in dialogue.expected
+    ]
+    topics = {
+        la: [t.answer.split(" | ")[0].split("{")[0] for t in Phrases(la).facts.intents.values()] for la in LANGUAGES
+    }
+    known = [(la, text) for category, la, text in answers if category == "grounded"]
+    unknown = [(la, text) for category, la, text in answers if category == "unknown"]
+    assert len(known) > 100
+    assert all(any(text.startswith(topic) for topic in topics[la]) for la, text in known)
+    assert sum(any(text.startswith(topic) for topic in topics[la] if topic) for la, text in unknown) > len(unknown) / 2
 
 
 def test_no_question_about_parley_can_be_generated() -> None:
@@ -160,14 +196,18 @@ def test_the_template_takes_text_parts_and_refuses_unknown_roles(tokenizer: Any)
         tokenizer.apply_chat_template([{"role": "pirate", "content": "arr"}], tokenize=False)
 
 
-def test_an_untrained_model_copies_what_followed_before(tokenizer: Any) -> None:
+def test_an_untrained_model_looks_where_the_same_tokens_stood_before(tokenizer: Any) -> None:
     torch.manual_seed(0)
     model: Any = build_model(tokenizer, width=256, layers=3, inner=128)
-    model.eval()
+    model.set_attn_implementation("eager")
     ids = torch.randint(300, 1000, (2, 120))
     with torch.inference_mode():
-        guessed = model(torch.cat([ids, ids], 1)).logits[:, 124:-1].argmax(-1)
-    assert (guessed == ids[:, 5:]).float().mean() > 0.9
+        attentions = model(torch.cat([ids, ids], 1), output_attentions=True).attentions
+    queries = torch.arange(124, 239)
+    for head, distance in enumerate(BACK):
+        assert (attentions[0][:, head, queries].argmax(-1) == queries - distance).float().mean() > 0.99
+    for head in COPYING:  # the token that followed when these were said the last time
+        assert (attentions[1][:, head, queries].argmax(-1) == queries - 119).float().mean() > 0.8
 
 
 def test_a_pattern_matches_what_its_wording_says() -> None:

@@ -29,6 +29,7 @@ class Fact:
     topic: str
     sentence: str
     values: dict[str, str]
+    answer: str
 
 
 class Desk:
@@ -98,13 +99,24 @@ class Desk:
                     values[slot] = previous.values[slot]
             else:
                 name = rng.choice(list(topics))
-            sentence = self._fill(rng.choice(topics[name].statements)(rng), values, language)
-            fact = Fact(name, sentence[:1].upper() + sentence[1:], values)
+            stated = rng.choice(topics[name].statements)(rng)  # a value that begins it stays as it is
+            sentence = self._fill(stated[:1].upper() + stated[1:], values, language)
+            fact = Fact(name, sentence, values, self._known(name, values, language))
             if (name, entity_of(fact)) not in taken and not self._clashes(fact, facts):
                 taken.add((name, entity_of(fact)))
                 facts.append(fact)
         rng.shuffle(facts)
         return facts
+
+    def _known(self, topic: str, values: dict[str, str], language: str) -> str:
+        """The topic's answer. It names what was asked for first, so that it can begin without looking anything up."""
+        about, _, value = self._phrases[language].facts.intents[topic].answer.partition(" | ")
+        joined = f"{about} {value}." if language == "en" else f"{about}{value}。"
+        return self._fill(joined, values, language)
+
+    def _not_known(self, topic: str, values: dict[str, str], language: str) -> str:
+        about = self._phrases[language].facts.intents[topic].answer.partition(" | ")[0]
+        return self._reply("unknown_fact", language, {"about": self._fill(about, values, language)})
 
     @staticmethod
     def _clashes(fact: Fact, facts: list[Fact]) -> bool:
@@ -120,38 +132,27 @@ class Desk:
 
     def _present(self, dialogue: Dialogue, facts: list[Fact]) -> tuple[str, str, tuple[str, ...]]:
         fact = self.rng.choice(facts)
-        entity = {slot: value for slot, value in fact.values.items() if slot in (*ENTITIES, "language")}
-        values = tuple(v for s, v in fact.values.items() if s not in (*ENTITIES, "on")) or (fact.sentence,)
-        return self._question(fact.topic, entity, dialogue.language), fact.sentence, values
+        entity = {slot: value for slot, value in fact.values.items() if slot in ENTITIES}
+        values = tuple(value for slot, value in fact.values.items() if slot not in (*ENTITIES, "on"))
+        return self._question(fact.topic, entity, dialogue.language), fact.answer, values
 
     def _absent(self, dialogue: Dialogue, facts: list[Fact]) -> tuple[str, str]:
         rng, language = self.rng, dialogue.language
-        unknown = self._reply("unknown", language)
         if rng.random() < 0.2:
-            return self._ask("off_topic", language), unknown
+            return self._ask("off_topic", language), self._reply("unknown", language)
         topics = self._phrases[language].facts.intents
         known = {(fact.topic, entity_of(fact)) for fact in facts}
         while True:
             values: dict[str, str] = {}
             name = rng.choice(facts).topic if facts and rng.random() < 0.35 else rng.choice(list(topics))
-            slots = set(SLOT.findall(topics[name].lines[0])) & set(ENTITIES)
-            if not slots and (name, "") in known:
-                continue
-            if slots and facts and rng.random() < 0.35:  # a thing that is spoken of, but not this about it
-                slot = next(iter(slots))
+            slot = next((slot for slot in ENTITIES if "{" + slot + "}" in topics[name].answer), None)
+            if slot is not None:
                 mentioned = [fact.values[slot] for fact in facts if slot in fact.values]
-                if mentioned:
-                    values[slot] = rng.choice(mentioned)
-            question = self._question(name, values, language) if not slots else ""
-            if slots:
-                template = topics[name].say(rng)
-                for slot in slots:
-                    values.setdefault(slot, self._surfaces.fill(slot, language))
-                question = self._typed(template, values, language, noisy=True)
-                entity = next(iter(values[slot] for slot in slots))
-                if any(topic == name and (entity in other or other in entity) for topic, other in known):
-                    continue
-            return question, unknown
+                spoken_of = mentioned and rng.random() < 0.35  # a thing that is spoken of, but not this about it
+                values[slot] = rng.choice(mentioned) if spoken_of else self._surfaces.fill(slot, language)
+            entity = "" if slot is None else values[slot]
+            if not any(topic == name and (entity in other or other in entity) for topic, other in known):
+                return self._question(name, values, language), self._not_known(name, values, language)
 
     # Turns
 
@@ -382,15 +383,16 @@ class Desk:
             self._book_turn,
             self._human_turn,
         ]
-        for _ in range(rng.choice((2, 3, 4, 5, 6)) if facts else rng.choice((1, 2, 3))):
+        for _ in range(rng.choice((3, 4, 5, 6, 7)) if facts else rng.choice((1, 2, 3, 4))):
             roll = rng.random()
             if facts and roll < (0.6 if dialogue.tools else 0.8):
                 self._grounded_turn(dialogue, facts)
             elif (dialogue.tools and roll < 0.9) or (facts and roll < 0.83 and dialogue.messages):
                 rng.choice(tool_turns)(dialogue)
             elif roll < 0.93 and not facts and (persona or dialogue.tools) and speak == dialogue.language:
-                dialogue.say("user", self._ask("off_topic", dialogue.language))
-                dialogue.answer(self._reply("unknown", dialogue.language), "unknown")
+                question, answer = self._absent(dialogue, facts)
+                dialogue.say("user", question)
+                dialogue.answer(answer, "unknown")
             else:
                 self._manners_turn(dialogue, persona, speak)
 

@@ -251,11 +251,19 @@ class Surfaces:
     def _floor(self, language: str) -> str:
         return self._from(("ground", "first", "second", "third", "fourth"), tuple("一二三四五"), language)
 
+    def _method(self, language: str) -> str:
+        methods = words.METHODS_ZH if language == "zh" else words.METHODS_EN
+        first, second = self.rng.sample(methods, 2)
+        return first if self.rng.random() < 0.5 else f"{first}{'和' if language == 'zh' else ' and '}{second}"
+
+    def _item(self, language: str) -> str:
+        return self._from(words.ITEMS_EN, words.ITEMS_ZH, language)
+
     def _status(self, language: str) -> str:
         return self._from(words.STATUSES_EN, words.STATUSES_ZH, language)
 
 
 SHARED = frozenset(
     ["time", "time2", "day", "date", "date2", "n", "n2", "year", "percent", "duration", "material", "language"]
-).union(["language2", "side", "floor", "dept", "field", "status"])
+).union(["language2", "side", "floor", "dept", "field", "status", "method", "item"])
 """Slots with too few values to be split."""

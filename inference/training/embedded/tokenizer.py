@@ -18,6 +18,8 @@ CONTEXT = 1024
 PAD, END = "<|pad|>", "<|end|>"
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<|tools|>")
 CALL, CALL_END = "<tool_call>", "</tool_call>"
+SPECIAL = (PAD, END, *ROLES, CALL, CALL_END)
+"""They have the first ids, in this order."""
 
 PIECES = "|".join(
     (
@@ -72,7 +74,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int = VOCABULARY) -> PreTr
     core.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
-        special_tokens=[PAD, END, *ROLES, AddedToken(CALL, special=False), AddedToken(CALL_END, special=False)],
+        special_tokens=[*SPECIAL[:-2], AddedToken(CALL, special=False), AddedToken(CALL_END, special=False)],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )

@@ -106,3 +106,24 @@ STATUSES_EN = _split(
     "in production,returned"
 )
 STATUSES_ZH = _split("已发货,已送达,正在打包,延误,已取消,运输中,等待付款,可自提,生产中,已退回,shipped,delivered")
+
+METHODS_EN = (
+    "cash", "credit cards", "debit cards", "bank transfer", "PayPal", "Visa", "Mastercard", "mobile payment",
+    "vouchers", "invoice", "gift cards", "cheque", "direct debit", "Apple Pay", "Google Pay",
+)  # fmt: skip
+METHODS_ZH = (
+    "现金", "信用卡", "银行卡", "支付宝", "微信", "银行转账", "会员卡", "代金券", "数字人民币", "云闪付", "购物卡",
+    "支票",
+)  # fmt: skip
+
+ITEMS_EN = (
+    "your passport", "an ID card", "your insurance card", "your health card", "a towel", "a notebook", "your receipt",
+    "two photos", "a pencil", "the referral letter", "your glasses", "sports shoes", "a bottle of water",
+    "your old X-rays", "a list of your medicines", "the signed form", "your student card", "the invoice", "a laptop",
+    "warm clothes", "your vaccination card", "the order confirmation", "a copy of the contract", "your bank card",
+)  # fmt: skip
+ITEMS_ZH = (
+    "护照", "身份证", "医保卡", "病历本", "毛巾", "笔记本", "小票", "两张照片", "铅笔", "转诊单", "眼镜", "运动鞋",
+    "一瓶水", "以前的片子", "用药清单", "签好的表格", "学生证", "发票", "笔记本电脑", "厚衣服", "疫苗接种本",
+    "订单截图", "合同复印件", "银行卡",
+)  # fmt: skip

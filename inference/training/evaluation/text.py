@@ -16,7 +16,8 @@ NUMBER = re.compile(r"\d+(?:[.:,-]\d+)*")
 
 UNKNOWN = re.compile(
     r"(do(es)? not|don't|doesn't|cannot|can't|can not) (know|have (that|this|any)? ?information|find|say|tell)"
-    r"|not (sure|mentioned|stated|provided|given|listed)|no information|unable to (answer|find)"
+    r"|not (sure|mentioned|stated|provided|given|listed|known|something (I|we) know)"
+    r"|no information|unable to (answer|find)"
     r"|不知道|不清楚|不确定|没有(相关|提供|提到|这方面)|未提(及|供)|无法(回答|确定|得知)",
     re.IGNORECASE,
 )
