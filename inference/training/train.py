@@ -45,7 +45,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--learning-rate", type=float, help="peak; default: by method")
     made.add_argument("--seed", type=int, default=1, help="default: %(default)s")
     made.add_argument(
-        "--width", type=int, default=256, help="of a model from scratch, a multiple of 64; default: %(default)s"
+        "--width",
+        type=int,
+        default=256,
+        help="of a model from scratch (the embedded one too), a multiple of 64; default: %(default)s",
     )
     made.add_argument("--layers", type=int, default=6, help="of a model from scratch; default: %(default)s")
     made.add_argument("--lora-rank", type=int, default=16, help="default: %(default)s")
@@ -87,8 +90,10 @@ def train(options: argparse.Namespace) -> int:
     progress = Progress(PROGRAM)
     if options.embedded:
         from training.embedded import publish
+        from training.embedded.recipe import STEPS, Plan
 
-        publish.make(options.out or EMBEDDED, options.steps, options.seed, progress, options.checkpoint_every)
+        plan = Plan(options.steps or STEPS, options.seed, options.width, options.layers, options.checkpoint_every)
+        publish.make(options.out or EMBEDDED, plan, progress)
         return 0
     from training import methods
     from training.trainer import world_rank
@@ -123,6 +128,12 @@ def finish(
 
 
 def _check(options: argparse.Namespace) -> None:
+    for name in ("steps", "rows", "checkpoint_every", "layers", "lora_rank"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise StepFailed(f"--{name.replace('_', '-')} must be at least 1, not {value}")
+    if options.width % 64 or options.width < 64:
+        raise StepFailed(f"--width must be a multiple of 64, not {options.width}")
     if options.embedded:
         return
     if options.data is None or options.out is None:
@@ -133,16 +144,10 @@ def _check(options: argparse.Namespace) -> None:
             if options.base
             else f"--method {options.method} needs --base: the model folder to start from"
         )
-    for name in ("steps", "rows", "checkpoint_every", "layers", "lora_rank"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise StepFailed(f"--{name.replace('_', '-')} must be at least 1, not {value}")
     if options.fsdp and options.method in ("lora", "dpo"):
         raise StepFailed(
             f"--fsdp shards a whole model's weights; --method {options.method} trains a small adapter: leave it out"
         )
-    if options.width % 64 or options.width < 64:
-        raise StepFailed(f"--width must be a multiple of 64, not {options.width}")
     if options.base is not None and not (options.base / "config.json").is_file():
         raise StepFailed(f"{options.base} is no model folder: it has no config.json")
 
