@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ ROOT = Path(__file__).parents[2] / "inference"
 MODEL = ROOT / "model"
 SETS = ROOT / "training" / "evaluation" / "sets"
 
-LEAST_RIGHT = 0.6
+LEAST_RIGHT = 0.8
 """Share of held-out answers about Parley that must be right; the card in `inference/model` says what was measured."""
 
 
@@ -39,6 +40,36 @@ def answers(model: Any, tokenizer: Any, dialogues: list[list[dict[str, Any]]]) -
     out = model.generate(**ids, max_new_tokens=70, do_sample=False)
     found: list[str] = tokenizer.batch_decode(out[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
     return found
+
+
+def asked(model: Any, tokenizer: Any, category: str, every: int) -> list[float]:
+    """Verdicts on each so many of the front desk's held-out items of a category."""
+    items = [json.loads(line) for line in (SETS / "desk.jsonl").read_text("utf-8").splitlines()]
+    verdicts = []
+    for item in [item for item in items if item["category"].startswith(category)][::every]:
+        prompt = tokenizer.apply_chat_template(
+            item["messages"], tools=item.get("tools"), tokenize=False, add_generation_prompt=True
+        )
+        ids = tokenizer(prompt, return_tensors="pt", add_special_tokens=False)["input_ids"]
+        with torch.inference_mode():
+            out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=90, do_sample=False)
+        text = tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
+        calls = [json.loads(call) for call in re.findall(r"<tool_call>\n(.*?)\n</tool_call>", text)]
+        verdict = judge(item, {"text": "" if calls else text, "calls": calls})
+        verdicts.append(verdict[{"tool.": "tool.arguments", "grounded": "grounded.exact"}[category]])
+    return verdicts
+
+
+def test_tools_are_called_with_what_the_user_wrote(model: Any, tokenizer: Any) -> None:
+    verdicts = asked(model, tokenizer, "tool.", 8)
+    assert len(verdicts) > 20
+    assert sum(verdicts) / len(verdicts) >= 0.85
+
+
+def test_answers_come_from_the_passage(model: Any, tokenizer: Any) -> None:
+    verdicts = asked(model, tokenizer, "grounded", 6)
+    assert len(verdicts) > 20
+    assert sum(verdicts) / len(verdicts) >= 0.55
 
 
 def test_the_folder_is_whole_and_at_most_sixteen_megabytes() -> None:
@@ -68,7 +99,7 @@ def test_questions_about_parley_in_held_out_words_get_the_right_answer(model: An
     [
         ("hello", "I am Parley"),
         ("what is parley", "Parley is a chatbot that you run in your own AWS account"),
-        ("thx", "You are welcome!"),
+        ("thanks", "You are welcome!"),
         ("你好", "我是 Parley"),
         ("什么是Parley", "Parley 是你在自己的 AWS 账户里"),
         ("谢谢", "不客气！"),
