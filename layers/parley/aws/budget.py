@@ -8,6 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from parley.aws.failures import condition_failed
 from parley.domain.budget import Level
 from parley.ports import Secrets
 
@@ -112,7 +113,7 @@ class StackGuard:
                 },
             )["Attributes"]  # fmt: skip
         except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            if not condition_failed(error):
                 raise
             return
         if len(item["recent"]["L"]) > MOST_WAKE_UPS:

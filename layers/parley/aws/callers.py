@@ -8,6 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from parley.aws.failures import condition_failed
 from parley.errors import TooManyRequests, Unauthorized
 
 REFUSAL = "Incorrect API key provided. Send a key of this deployment as 'Authorization: Bearer KEY'."
@@ -65,7 +66,7 @@ class StoredCallers:
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            if not condition_failed(error):
                 raise
             item = error.response.get("Item")
             if not item:

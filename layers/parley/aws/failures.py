@@ -9,6 +9,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 AWS_FAILURES = (BotoCoreError, ClientError)
 
 
+def condition_failed(error: ClientError) -> bool:
+    """Whether it says that a single write's condition did not hold."""
+    return bool(error.response["Error"]["Code"] == "ConditionalCheckFailedException")
+
+
 def cancelled(error: ClientError) -> list[dict[str, Any]]:
     """Why a transaction was cancelled, an entry for each of its writes; none for any other error."""
     reasons: list[dict[str, Any]] = error.response.get("CancellationReasons", [])

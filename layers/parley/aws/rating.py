@@ -7,6 +7,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from parley.aws import items
+from parley.aws.failures import condition_failed
 from parley.errors import Conflict
 
 
@@ -26,6 +27,6 @@ def rate(client: Any, table: str, conversation: str, sequence: int, rating: str 
             ExpressionAttributeValues={name: items.encode(value) for name, value in values.items()},
         )
     except ClientError as error:
-        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+        if not condition_failed(error):
             raise
         raise Conflict(f"message {sequence} is no answer") from error

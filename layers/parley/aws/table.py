@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from parley.aws import forgetting, items
 from parley.aws.allowances import Allowances
-from parley.aws.failures import cancelled
+from parley.aws.failures import cancelled, condition_failed
 from parley.aws.rating import rate
 from parley.domain.conversation import Change, Conversation, EventMark
 from parley.domain.limits import Policy
@@ -266,7 +266,7 @@ class Table:
         try:
             self._client.update_item(**update, ConditionExpression=condition)
         except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            if not condition_failed(error):
                 raise
             raise Conflict(f"turn {turn.number} has moved on") from error
 
