@@ -70,9 +70,10 @@ def main(arguments: Sequence[str]) -> int:
         left = options.minutes * 60 - (time.monotonic() - begun)
         cells += _cell(name, clients, options, machine["copy_gb_s"] * 1e9, left / (len(wanted) - number))
     _tell("reuse of prefixes")
-    reuse = measure_reuse(options.models[min(1, len(options.models) - 1)], options.device, options.quick)
+    middle = options.models[min(1, len(options.models) - 1)]
+    reuse = measure_reuse(middle, options.device, options.quick)
     _tell("prompts together, weights laid out")
-    choices = measure_choices(options.models[min(1, len(options.models) - 1)], options.device, options.quick)
+    choices = measure_choices(middle, options.device, options.quick)
     _tell("servers over HTTP")
     number = min(1, len(options.clients) - 1)
     http = _http(options.models[0], options.clients[number], options)

@@ -176,6 +176,15 @@ def settle(system: Poisonable, model: Callable[[Poisonable], None] = answer) -> 
     raise AssertionError("it does not come to its end")
 
 
+def answer_to_busy(system: Poisonable, slack: StubbornSlack) -> None:
+    """An answer that waits for its delivery, on a channel that takes none."""
+    slack.always = Answer(429, {"ok": False, "error": "ratelimited"}, {"Retry-After": "0"})
+    system.say("hello?")
+    system.work("think")
+    answer(system)
+    system.work("reply")
+
+
 def poison(case: Case, system: Poisonable, slack: StubbornSlack, counted: Counted) -> None:
     """The whole life of what always fails: tried, told, buried; the next message answered; mended and replayed."""
     with pytest.MonkeyPatch.context() as patch:
@@ -223,12 +232,8 @@ def test_it_does_so_over_moto_with_the_owner_s_command(
 def test_a_busy_channel_is_no_poison_where_its_record_could_not_be_delayed_either(
     system: Poisonable, slack: StubbornSlack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slack.always = Answer(429, {"ok": False, "error": "ratelimited"}, {"Retry-After": "0"})
     monkeypatch.setattr(SqsOutbox, "delay", crash)
-    system.say("hello?")
-    system.work("think")
-    answer(system)
-    system.work("reply")
+    answer_to_busy(system, slack)
     for _ in range(6):  # more than what a record that fails otherwise is tried
         system.work("deliver")
     slack.always = None
@@ -241,11 +246,7 @@ def test_a_busy_channel_is_no_poison_where_its_record_could_not_be_delayed_eithe
 def test_an_answer_is_no_poison_where_aws_fails_after_the_channel_was_busy(
     system: Poisonable, slack: StubbornSlack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slack.always = Answer(429, {"ok": False, "error": "ratelimited"}, {"Retry-After": "0"})
-    system.say("hello?")
-    system.work("think")
-    answer(system)
-    system.work("reply")
+    answer_to_busy(system, slack)
     for _ in range(7):
         system.work("deliver")
     with monkeypatch.context() as patch:

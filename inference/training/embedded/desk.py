@@ -390,9 +390,7 @@ class Desk:
             elif (dialogue.tools and roll < 0.9) or (facts and roll < 0.83 and dialogue.messages):
                 rng.choice(tool_turns)(dialogue)
             elif roll < 0.93 and not facts and (persona or dialogue.tools) and speak == dialogue.language:
-                question, answer = self._absent(dialogue, facts)
-                dialogue.say("user", question)
-                dialogue.answer(answer, "unknown")
+                self._grounded_turn(dialogue, facts)
             else:
                 self._manners_turn(dialogue, persona, speak)
 
