@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from training import trainer
 from training.command import Progress
 from training.errors import StepFailed
-from training.folders import sha256
+from training.folders import git_revision, sha256
 from training.packed import PackedRows
 from training.prepare.examples import ExampleMaker
 from training.prepare.packing import pack, save
@@ -100,7 +100,7 @@ def _scratch(
     settings = settings_of(options, len(rows))
     log = trainer.run(model, rows, partial, settings, progress)
     path.unlink(missing_ok=True)
-    return _written(model, tokenizer, partial, settings, log)
+    return written(model, tokenizer, partial, settings, log)
 
 
 def _tuned(options: argparse.Namespace, manifest: dict[str, Any], partial: Path, progress: Progress) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _tuned(options: argparse.Namespace, manifest: dict[str, Any], partial: Path,
     if options.method == "lora" and trainer.world_rank() == 0:
         model.save_pretrained(partial / "adapter")
         model = model.merge_and_unload()
-    return _written(model, tokenizer, partial, settings, log)
+    return written(model, tokenizer, partial, settings, log)
 
 
 def _with_adapter(model: Any, rank: int) -> Any:
@@ -167,7 +167,7 @@ def _preferences(
         peft_config=lora_config(options.lora_rank), callbacks=[trainer.Watch(progress, settings.rows)],
     )  # fmt: skip
     log = trainer.resume(made, partial)
-    return _written(made.model.merge_and_unload(), tokenizer, partial, settings, log)
+    return written(made.model.merge_and_unload(), tokenizer, partial, settings, log)
 
 
 def _pairs(path: Path) -> list[dict[str, Any]]:
@@ -183,7 +183,22 @@ def _pairs(path: Path) -> list[dict[str, Any]]:
     return pairs
 
 
-def _written(
+def describe(
+    method: str, base: str | None, data: str, manifest: Path, licence: str | None, made: dict[str, Any]
+) -> dict[str, Any]:
+    """What training.json holds: what the model was made from, and what `written` gave. `manifest` is that of `data`."""
+    return {
+        "format": 1,
+        "base_model": base,
+        "method": method,
+        "data": {"path": data, "sha256": sha256(manifest)},
+        "licence": licence,
+        "git_revision": git_revision(),
+        **made,
+    }
+
+
+def written(
     model: Any, tokenizer: Any, partial: Path, settings: trainer.Settings, log: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """Saves model, tokenizer and loss plot; gives the run's entry for training.json."""

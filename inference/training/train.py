@@ -11,7 +11,7 @@ from typing import Any
 
 from training.command import Progress, conclude
 from training.errors import StepFailed
-from training.folders import git_revision, read_manifest, replace_folder, sha256, write_json, write_manifest
+from training.folders import read_manifest, replace_folder, write_json, write_manifest
 
 PROGRAM = "train"
 EMBEDDED = Path(__file__).parent.parent / "model"
@@ -112,16 +112,10 @@ def finish(
     partial: Path, out: Path, data: Path, method: str, base: str | None, manifest: dict[str, Any], made: dict[str, Any]
 ) -> None:
     """Writes training.json and the manifest, drops the checkpoints and puts the folder in place."""
-    description = {
-        "format": 1,
-        "base_model": base,
-        "method": method,
-        "data": {"path": str(data), "sha256": sha256(data / "manifest.json")},
-        "licence": manifest.get("licence"),
-        "git_revision": git_revision(),
-        **made,
-    }
-    write_json(partial / "training.json", description)
+    from training.methods import describe
+
+    told = describe(method, base, str(data), data / "manifest.json", manifest.get("licence"), made)
+    write_json(partial / "training.json", told)
     shutil.rmtree(partial / "checkpoints", ignore_errors=True)
     write_manifest(partial, "model", [data], settings=made["settings"], counts={})
     replace_folder(partial, out)

@@ -109,8 +109,8 @@ def test_an_address_is_reached_through_one_door(folder: str, doors: set[str]) ->
     assert found - LISTENERS == doors
 
 
-LISTENERS = {"inference/serve.py", "embedded/weights.py"}
-"""Opens a socket to listen on: for requests, or where processes that train together meet."""
+LISTENERS = {"inference/serve.py"}
+"""Opens a socket to listen on."""
 
 
 def test_only_the_wiring_reads_the_settings() -> None:

@@ -19,12 +19,17 @@ SERVE = Path(__file__).parent.parent.parent / "serve.py"
 START_SECONDS = 180
 
 
+def free_port() -> int:
+    """A port of this machine on which nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 @contextlib.contextmanager
 def serving(model: Path, threads: int | None) -> Iterator[str]:
     """The base address (`http://127.0.0.1:N/v1`) of a server with this model; it is stopped at the end."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, str(SERVE), "--model", str(model), "--host", "127.0.0.1", "--port", str(port)]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command + (["--threads", str(threads)] if threads else []), stdout=log, stderr=log)
