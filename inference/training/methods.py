@@ -203,15 +203,27 @@ def written(
 ) -> dict[str, Any]:
     """Saves model, tokenizer and loss plot; gives the run's entry for training.json."""
     model.config.use_cache = True
+    if settings.fsdp:
+        model = _gathered(model)
     if trainer.world_rank() == 0:
-        if settings.fsdp:
-            tokenizer.save_pretrained(partial)
-        else:
-            save_model(model, tokenizer, partial)
+        save_model(model, tokenizer, partial)
         trainer.write_loss(partial, log)
     run = {"seed": settings.seed, "steps": settings.steps, "loss": log[-1]["loss"] if log else None}
     losses = [[entry["step"], entry["loss"]] for entry in log]
     return {"settings": trainer.record(settings), "runs": [run], "losses": losses}
+
+
+def _gathered(model: Any) -> Any:
+    """On the first process the model in one piece, from the parts that all processes hold: all must call this."""
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+    weights = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+    if trainer.world_rank() != 0:
+        return model
+    whole = AutoModelForCausalLM.from_config(model.config)
+    whole.load_state_dict(weights)
+    whole.generation_config = model.generation_config
+    return whole
 
 
 def save_model(model: Any, tokenizer: Any, folder: Path) -> None:

@@ -67,6 +67,10 @@ def arguments(settings: Settings, work: Path, **more: Any) -> dict[str, Any]:
     processes = world_size()
     if settings.rows % processes:
         raise StepFailed(f"--rows {settings.rows} cannot be shared by {processes} processes; give a multiple")
+    if settings.fsdp and processes == 1:
+        raise StepFailed(
+            "--fsdp shards a model over processes; start it by torchrun --nproc-per-node GPUS, or leave it out"
+        )
     cuda = settings.device == "cuda" or (settings.device == "auto" and _has_cuda())
     together = {"ddp_backend": "nccl" if cuda else "gloo", "ddp_find_unused_parameters": False} if processes > 1 else {}
     fsdp: dict[str, Any] = (
@@ -120,10 +124,9 @@ def run(
         callbacks=[Watch(progress, settings.rows * rows.context)],
     )  # fmt: skip
     trainer.settings = settings
-    log = resume(trainer, work)
-    if settings.fsdp:  # every process holds a part: they write together
-        trainer.save_model(str(work))
-    return log
+    if settings.fsdp and not trainer.accelerator.is_fsdp2:
+        raise StepFailed("--fsdp shards over GPUs that torchrun gives a process each; leave it out on a CPU")
+    return resume(trainer, work)
 
 
 def resume(trainer: Trainer, work: Path) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
+SHARDED = Path(__file__).with_name("sharded.py")
 SMALL = ["--width", "64", "--layers", "2", "--device", "cpu", "--threads", "1"]
 RUN = ["--method", "scratch", "--steps", "8", "--rows", "2", "--checkpoint-every", "3", *SMALL]
 ALONE = {**os.environ, "PYTHONPATH": str(ROOT / "inference"), "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
@@ -109,21 +110,58 @@ def test_killed_in_the_middle_and_run_again_it_ends_with_the_same_weights(
     assert same_weights(out, trained)
 
 
-def test_two_processes_learn_what_one_learns(data: Path, trained: Path, tmp_path: Path) -> None:
+def processes(command: list[str]) -> list[subprocess.Popen[bytes]]:
+    """Two that train together over gloo, as torchrun would start them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "training.train", str(data), "--out", str(tmp_path / "two"), *RUN]
     shared = {**ALONE, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    processes = [
+    return [
         subprocess.Popen(command, env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}, stderr=subprocess.PIPE)
         for rank in range(2)
     ]
-    said = [process.communicate(timeout=180)[1].decode()[-2000:] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], said
+
+
+def finish(started: list[subprocess.Popen[bytes]]) -> None:
+    said = [process.communicate(timeout=180)[1].decode()[-2000:] for process in started]
+    assert [process.returncode for process in started] == [0, 0], said
+
+
+def test_two_processes_learn_what_one_learns(data: Path, trained: Path, tmp_path: Path) -> None:
+    finish(processes([sys.executable, "-m", "training.train", str(data), "--out", str(tmp_path / "two"), *RUN]))
     assert [loss for _, loss in losses(tmp_path / "two")] == pytest.approx(
         [loss for _, loss in losses(trained)], abs=2e-3
     )
+
+
+def test_a_model_sharded_over_two_processes_survives_a_kill_and_is_whole_at_the_end(
+    data: Path, base: Path, tmp_path: Path
+) -> None:
+    tune = ["--method", "full", "--base", str(base), "--learning-rate", "0.003", *RUN[2:6], "--checkpoint-every", "3"]
+    tune += ["--device", "cpu", "--threads", "1"]
+    assert train.main([str(data), "--out", str(tmp_path / "one"), *tune]) == 0
+    out = tmp_path / "sharded"
+    command = [sys.executable, str(SHARDED), str(data), "--out", str(out), *tune, "--fsdp"]
+    started = processes(command)
+    written = tmp_path / ".sharded.partial" / "checkpoints" / "checkpoint-3" / "complete.json"
+    until(lambda: written.exists() or started[0].poll() is not None, 120)
+    for process in started:
+        process.kill()
+        process.communicate()
+    assert written.exists()
+    finish(processes(command))
+    assert [loss for _, loss in losses(out)] == pytest.approx([loss for _, loss in losses(tmp_path / "one")], abs=2e-3)
+    one, sharded = (load_file(folder / "model.safetensors") for folder in (tmp_path / "one", out))
+    assert {name: (w.dtype, w.shape) for name, w in one.items()} == {
+        name: (w.dtype, w.shape) for name, w in sharded.items()
+    }
+    assert not list(out.glob("*.bin"))
+
+
+def test_sharding_without_gpus_is_refused(data: Path, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tune = ["--method", "full", "--base", str(base), "--steps", "2", "--rows", "2", "--device", "cpu", "--fsdp"]
+    assert "torchrun" in refusal([str(data), "--out", str(base.parent / "out"), *tune], capsys)
+    assert not (base.parent / "out").exists()
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
