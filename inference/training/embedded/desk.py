@@ -298,7 +298,8 @@ class Desk:
             dialogue.say("user", self._ask(intent, language))
             dialogue.answer(self._reply(intent, speak), "refused" if intent == "harmful" else "cared")
             return
-        intent = rng.choice(self._phrases[language].smalltalk)
+        names_itself = persona and rng.random() < 0.4
+        intent = rng.choice(("greet", "your_name") if names_itself else self._phrases[language].smalltalk)
         talk = self._phrases[language].talk.intents[intent]
         text = talk.say(rng) if self._held_out else disturb(talk.say(rng), language, "smalltalk", rng)
         dialogue.say(
@@ -340,7 +341,7 @@ class Desk:
         return head + "\n".join(("- " if style < 0.75 else "") + fact.sentence for fact in facts)
 
     def dialogue(self) -> Dialogue:
-        """The next dialogue: a passage, tools, both or neither, and two to eight turns."""
+        """The next dialogue: a passage, tools, both or neither, and up to nine turns."""
         rng = self.rng
         dialogue = Dialogue("en" if rng.random() < 0.55 else "zh")
         language = dialogue.language
@@ -348,12 +349,12 @@ class Desk:
         if rng.random() < 0.5:
             persona = {slot: self._surfaces.fill(slot, language) for slot in ("bot", "business")}
         facts = self._facts(language, rng.choice((2, 3, 4, 5, 6, 7, 8))) if rng.random() < 0.62 else []
-        if rng.random() < (0.45 if facts else 0.85):
+        if rng.random() < (0.45 if facts else 0.75):
             count = rng.choice((1, 2, 3, 4, 4, 4))
             dialogue.tools = rng.sample(list(TOOLS), count)
         rule = (
             rng.choice(("in_english_system", "in_chinese_system"))
-            if not facts and not dialogue.tools and rng.random() < 0.6
+            if not facts and not dialogue.tools and rng.random() < 0.7
             else ""
         )
         speak = {"in_english_system": "en", "in_chinese_system": "zh", "": language}[rule]
@@ -383,7 +384,7 @@ class Desk:
             self._book_turn,
             self._human_turn,
         ]
-        for _ in range(rng.choice((3, 4, 5, 6, 7)) if facts else rng.choice((1, 2, 3, 4))):
+        for _ in range(rng.choice((4, 5, 6, 7, 8, 9)) if facts else rng.choice((1, 2, 3, 4))):
             roll = rng.random()
             if facts and roll < (0.6 if dialogue.tools else 0.8):
                 self._grounded_turn(dialogue, facts)

@@ -34,7 +34,13 @@ class Surfaces:
             return make(language)
         while is_held_out(text := make(language)) != self._held_out:
             pass
-        return text
+        return self._kind(slot, language) + text
+
+    def _kind(self, slot: str, language: str) -> str:
+        """What may stand before a thing: `evening ` before a course, most often nothing."""
+        if (slot, language) not in words.KINDS or self.rng.random() < 0.75:
+            return ""
+        return self._pick(*words.KINDS[slot, language]) + ("" if language == "zh" else " ")
 
     def dated(self, language: str) -> tuple[str, str]:
         """A date as one writes it, and with the preposition before it: `("Friday", "on Friday")`."""

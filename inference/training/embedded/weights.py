@@ -57,7 +57,9 @@ def _one_of(rank: int, count: int, port: int, data: Path, partial: Path, plan: P
         _train(data, partial, plan)
         return 0
 
-    raise SystemExit(conclude(PROGRAM, work))
+    status = conclude(PROGRAM, work)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would show where the interpreter was at its end
+    raise SystemExit(status)
 
 
 def _train(data: Path, partial: Path, plan: Plan) -> None:
