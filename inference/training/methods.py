@@ -93,7 +93,7 @@ def _scratch(
             examples += maker.examples(record, SCRATCH_CONTEXT)
     if not examples:
         raise StepFailed(f"{train_file} has no conversation that fits into {SCRATCH_CONTEXT} tokens; collect more")
-    path = partial / "train.safetensors"
+    path = partial / f"train-{trainer.world_rank()}.safetensors"  # processes beside each other write alike
     save(pack(examples, SCRATCH_CONTEXT, maker.padding, options.seed), path)
     rows = PackedRows(path)
     model = build_model(tokenizer, options.width, options.layers, 2 * options.width)
@@ -220,7 +220,7 @@ def _gathered(model: Any) -> Any:
     weights = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
     if trainer.world_rank() != 0:
         return model
-    whole = AutoModelForCausalLM.from_config(model.config)
+    whole = AutoModelForCausalLM.from_config(model.config)  # type: ignore[no-untyped-call]
     whole.load_state_dict(weights)
     whole.generation_config = model.generation_config
     return whole

@@ -132,6 +132,7 @@ def run(
 def resume(trainer: Trainer, work: Path) -> list[dict[str, Any]]:
     """Trains from the last whole checkpoint, or from the start; gives the log."""
     checkpoint = last_checkpoint(work / "checkpoints")
+    _check_agreement(checkpoint, work)
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except (RuntimeError, ValueError, SafetensorError) as error:
@@ -223,6 +224,19 @@ def last_checkpoint(folder: Path) -> Path | None:
             if not is_whole(path):
                 shutil.rmtree(path, ignore_errors=True)
     return whole
+
+
+def _check_agreement(checkpoint: Path | None, work: Path) -> None:
+    """All processes go on from one checkpoint: machines that do not share a disk may hold different ones."""
+    if world_size() == 1:
+        return
+    from torch import distributed
+
+    found: list[Any] = [None] * world_size()
+    distributed.all_gather_object(found, checkpoint.name if checkpoint else "none")
+    if len(set(found)) > 1:
+        told = ", ".join(f"process {rank} {name}" for rank, name in enumerate(found))
+        raise StepFailed(f"checkpoints differ ({told}); copy the newest to {work} of every machine, or delete them all")
 
 
 def write_loss(folder: Path, log: list[dict[str, Any]]) -> None:

@@ -110,14 +110,18 @@ def test_killed_in_the_middle_and_run_again_it_ends_with_the_same_weights(
     assert same_weights(out, trained)
 
 
-def processes(command: list[str]) -> list[subprocess.Popen[bytes]]:
-    """Two that train together over gloo, as torchrun would start them."""
+def processes(command: list[str], *other: str) -> list[subprocess.Popen[bytes]]:
+    """Two that train together over gloo, as torchrun would start them; the second is given `other` as well."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shared = {**ALONE, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     return [
-        subprocess.Popen(command, env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}, stderr=subprocess.PIPE)
+        subprocess.Popen(
+            [*command, *(other if rank else ())],
+            env={**shared, "RANK": str(rank), "LOCAL_RANK": "0" if other else str(rank)},
+            stderr=subprocess.PIPE,
+        )
         for rank in range(2)
     ]
 
@@ -156,6 +160,26 @@ def test_a_model_sharded_over_two_processes_survives_a_kill_and_is_whole_at_the_
         name: (w.dtype, w.shape) for name, w in sharded.items()
     }
     assert not list(out.glob("*.bin"))
+
+
+def test_two_machines_that_share_no_disk_learn_what_one_learns(data: Path, trained: Path, tmp_path: Path) -> None:
+    out, elsewhere = tmp_path / "here" / "two", tmp_path / "there" / "two"
+    command = [sys.executable, "-m", "training.train", str(data), "--out", str(out), *RUN]
+    finish(processes(command, "--out", str(elsewhere)))
+    assert [loss for _, loss in losses(out)] == pytest.approx([loss for _, loss in losses(trained)], abs=2e-3)
+    assert not elsewhere.exists()
+
+
+def test_machines_that_hold_different_checkpoints_do_not_go_on(data: Path, tmp_path: Path) -> None:
+    out, elsewhere = tmp_path / "here" / "two", tmp_path / "there" / "two"
+    command = [sys.executable, "-m", "training.train", str(data), "--out", str(out), *RUN]
+    checkpoint = out.parent / ".two.partial" / "checkpoints" / "checkpoint-3"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "complete.json").write_text("{}", "utf-8")
+    started = processes(command, "--out", str(elsewhere))
+    said = [process.communicate(timeout=180)[1].decode() for process in started]
+    assert [process.returncode for process in started] == [2, 2], said
+    assert "checkpoints differ (process 0 checkpoint-3, process 1 none)" in said[0]
 
 
 def test_sharding_without_gpus_is_refused(data: Path, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
