@@ -54,7 +54,10 @@ def _one_of(rank: int, count: int, port: int, data: Path, partial: Path, plan: P
     torch.set_num_threads(max(1, torch.get_num_threads() // count))
 
     def work() -> int:
-        _train(data, partial, plan)
+        try:
+            _train(data, partial, plan)
+        except KeyboardInterrupt:  # the parent was interrupted too, and says so once
+            return 130
         return 0
 
     status = conclude(PROGRAM, work)
