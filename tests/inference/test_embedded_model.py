@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2] / "inference"
 MODEL = ROOT / "model"
 SETS = ROOT / "training" / "evaluation" / "sets"
 
-LEAST_RIGHT = 0.8
+LEAST_RIGHT = 0.83
 """Share of held-out answers about Parley that must be right; the card in `inference/model` says what was measured."""
 
 
@@ -63,13 +63,13 @@ def asked(model: Any, tokenizer: Any, category: str, every: int) -> list[float]:
 def test_tools_are_called_with_what_the_user_wrote(model: Any, tokenizer: Any) -> None:
     verdicts = asked(model, tokenizer, "tool.", 8)
     assert len(verdicts) > 20
-    assert sum(verdicts) / len(verdicts) >= 0.85
+    assert sum(verdicts) / len(verdicts) >= 0.9
 
 
 def test_answers_come_from_the_passage(model: Any, tokenizer: Any) -> None:
     verdicts = asked(model, tokenizer, "grounded", 6)
     assert len(verdicts) > 20
-    assert sum(verdicts) / len(verdicts) >= 0.55
+    assert sum(verdicts) / len(verdicts) >= 0.8
 
 
 def test_the_folder_is_whole_and_at_most_sixteen_megabytes() -> None:
