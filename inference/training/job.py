@@ -37,4 +37,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from training.processes import leave
+
+    leave(main())

@@ -19,6 +19,7 @@ from training.folders import git_revision, sha256
 from training.packed import PackedRows
 from training.prepare.examples import ExampleMaker
 from training.prepare.packing import pack, save
+from training.processes import world_rank
 from training.records import Malformed, read_records, texts
 
 SCRATCH_CONTEXT = 1024
@@ -93,7 +94,7 @@ def _scratch(
             examples += maker.examples(record, SCRATCH_CONTEXT)
     if not examples:
         raise StepFailed(f"{train_file} has no conversation that fits into {SCRATCH_CONTEXT} tokens; collect more")
-    path = partial / f"train-{trainer.world_rank()}.safetensors"  # processes beside each other write alike
+    path = partial / f"train-{world_rank()}.safetensors"  # processes beside each other write alike
     save(pack(examples, SCRATCH_CONTEXT, maker.padding, options.seed), path)
     rows = PackedRows(path)
     model = build_model(tokenizer, options.width, options.layers, 2 * options.width)
@@ -117,7 +118,7 @@ def _tuned(options: argparse.Namespace, manifest: dict[str, Any], partial: Path,
     if options.method == "lora":
         model = _with_adapter(model, options.lora_rank)
     log = trainer.run(model, rows, partial, settings, progress)
-    if options.method == "lora" and trainer.world_rank() == 0:
+    if options.method == "lora" and world_rank() == 0:
         model.save_pretrained(partial / "adapter")
         model = model.merge_and_unload()
     return written(model, tokenizer, partial, settings, log)
@@ -205,7 +206,7 @@ def written(
     model.config.use_cache = True
     if settings.fsdp:
         model = _gathered(model)
-    if trainer.world_rank() == 0:
+    if world_rank() == 0:
         save_model(model, tokenizer, partial)
         trainer.write_loss(partial, log)
     run = {"seed": settings.seed, "steps": settings.steps, "loss": log[-1]["loss"] if log else None}
@@ -218,7 +219,7 @@ def _gathered(model: Any) -> Any:
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
     weights = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
-    if trainer.world_rank() != 0:
+    if world_rank() != 0:
         return model
     whole = AutoModelForCausalLM.from_config(model.config)  # type: ignore[no-untyped-call]
     whole.load_state_dict(weights)

@@ -12,6 +12,7 @@ from typing import Any
 from training.command import Progress, conclude
 from training.errors import StepFailed
 from training.folders import read_manifest, replace_folder, write_json, write_manifest
+from training.processes import leave, world_rank
 
 PROGRAM = "train"
 EMBEDDED = Path(__file__).parent.parent / "model"
@@ -96,7 +97,6 @@ def train(options: argparse.Namespace) -> int:
         publish.make(options.out or EMBEDDED, plan, progress)
         return 0
     from training import methods
-    from training.trainer import world_rank
 
     out = options.out.resolve()
     partial = out.with_name(f".{out.name}.partial")
@@ -147,4 +147,4 @@ def _check(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

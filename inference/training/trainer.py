@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from training.errors import StepFailed
 from training.folders import write_file, write_json
 from training.optimizer import Muon
 from training.packed import PackedRows, collate
+from training.processes import world_rank, world_size
 
 COMPLETE = "complete.json"
 """Last file of a checkpoint: the sizes of all others. A checkpoint without it was cut short by a kill."""
@@ -248,16 +248,6 @@ def write_loss(folder: Path, log: list[dict[str, Any]]) -> None:
 def record(settings: Settings) -> dict[str, Any]:
     """The settings as they go into training.json."""
     return asdict(settings)
-
-
-def world_size() -> int:
-    """Processes that train together: torchrun says so."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def world_rank() -> int:
-    """Which of them this is; 0 writes."""
-    return int(os.environ.get("RANK", "0"))
 
 
 def _has_cuda() -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
 from training import train
+from training.processes import leave
 
 begin = AcceleratorState.__init__
 
@@ -26,4 +27,4 @@ def sharded(state: Any, *given: Any, **named: Any) -> None:
 
 if __name__ == "__main__":
     AcceleratorState.__init__ = sharded
-    sys.exit(train.main(sys.argv[1:]))
+    leave(train.main(sys.argv[1:]))

@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[2]
 SHARDED = Path(__file__).with_name("sharded.py")
 SMALL = ["--width", "64", "--layers", "2", "--device", "cpu", "--threads", "1"]
 RUN = ["--method", "scratch", "--steps", "8", "--rows", "2", "--checkpoint-every", "3", *SMALL]
+ENDING = Path(__file__).with_name("ending.py")
 ALONE = {**os.environ, "PYTHONPATH": str(ROOT / "inference"), "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 
@@ -129,6 +130,10 @@ def processes(command: list[str], *other: str) -> list[subprocess.Popen[bytes]]:
 def finish(started: list[subprocess.Popen[bytes]]) -> None:
     said = [process.communicate(timeout=180)[1].decode()[-2000:] for process in started]
     assert [process.returncode for process in started] == [0, 0], said
+
+
+def test_processes_that_are_done_end_well_while_gloo_still_holds_tensors() -> None:
+    finish(processes([sys.executable, str(ENDING)]))
 
 
 def test_two_processes_learn_what_one_learns(data: Path, trained: Path, tmp_path: Path) -> None:
