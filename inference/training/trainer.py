@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from training import attention, charts
 from training.command import Progress
@@ -84,7 +84,7 @@ def arguments(settings: Settings, work: Path, **more: Any) -> dict[str, Any]:
         "seed": settings.seed,
         "data_seed": settings.seed,
         "bf16": settings.bf16,
-        "gradient_checkpointing": settings.gradient_checkpointing,
+        "activation_checkpointing": settings.gradient_checkpointing,
         "use_cpu": not cuda,
         "save_strategy": "steps",
         "save_steps": settings.checkpoint_every,
@@ -133,6 +133,7 @@ def resume(trainer: Trainer, work: Path) -> list[dict[str, Any]]:
     """Trains from the last whole checkpoint, or from the start; gives the log."""
     checkpoint = last_checkpoint(work / "checkpoints")
     _check_agreement(checkpoint, work)
+    trainer.remove_callback(PrinterCallback)  # Watch tells what it would print
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except (RuntimeError, ValueError, SafetensorError) as error:

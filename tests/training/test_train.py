@@ -194,11 +194,14 @@ def test_sharding_without_gpus_is_refused(data: Path, base: Path, capsys: pytest
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
-def test_a_base_model_is_tuned(method: str, data: Path, base: Path, tmp_path: Path) -> None:
+def test_a_base_model_is_tuned(
+    method: str, data: Path, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "tuned"
     more = ["--gradient-checkpointing", "--bf16"] if method == "lora" else []
     arguments = [str(data), "--out", str(out), "--method", method, "--base", str(base), "--steps", "4", "--rows", "2"]
     assert train.main([*arguments, "--learning-rate", "0.003", *SMALL, *more]) == 0
+    assert capsys.readouterr().out == ""
     assert losses(out)[-1][1] < losses(out)[0][1]
     assert not same_weights(out, base)
     assert (out / "adapter").exists() == (method == "lora")

@@ -52,7 +52,9 @@ def _one_of(rank: int, count: int, port: int, data: Path, partial: Path, plan: P
     signal.signal(signal.SIGINT, signal.default_int_handler)  # torch sends it when the parent has gone, however
     place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "MASTER_PORT": port}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", **{name: str(value) for name, value in place.items()}}
-    torch.set_num_threads(max(1, torch.get_num_threads() // count))
+    threads = max(1, torch.get_num_threads() // count)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # accelerate sets the threads of all cores without it
+    torch.set_num_threads(threads)
 
     def work() -> int:
         try:
