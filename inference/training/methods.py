@@ -49,6 +49,7 @@ def settings_of(options: argparse.Namespace, rows: int) -> trainer.Settings:
         checkpoint_every=options.checkpoint_every,
         device=options.device,
         fsdp=options.fsdp,
+        compile=options.compile,
     )
 
 

@@ -55,6 +55,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--lora-rank", type=int, default=16, help="default: %(default)s")
     made.add_argument("--bf16", action="store_true", help="compute in bfloat16; the weights stay in float32")
     made.add_argument("--gradient-checkpointing", action="store_true", help="less memory for more time")
+    made.add_argument(
+        "--compile", action="store_true", help="torch.compile: faster after a minute or so; needs a C++ compiler"
+    )
     made.add_argument("--fsdp", action="store_true", help="shard weights over the processes that torchrun started")
     made.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
     made.add_argument("--checkpoint-every", type=int, default=100, metavar="STEPS", help="default: %(default)s")
@@ -129,6 +132,8 @@ def _check(options: argparse.Namespace) -> None:
     if options.width % 64 or options.width < 64:
         raise StepFailed(f"--width must be a multiple of 64, not {options.width}")
     if options.embedded:
+        if options.compile:
+            raise StepFailed("--embedded is one recipe, for machines without a compiler too; leave out --compile")
         return
     if options.data is None or options.out is None:
         raise StepFailed("say what to train on and where to write: scripts/train PREPARED --out MODEL, or --embedded")

@@ -51,6 +51,7 @@ class Settings:
     checkpoint_every: int = 100
     device: str = "auto"
     fsdp: bool = False
+    compile: bool = False
     loss_every: int = 0
     """Steps between two points of the loss; 0 for about `STEPS_TOLD` points."""
 
@@ -85,6 +86,7 @@ def arguments(settings: Settings, work: Path, **more: Any) -> dict[str, Any]:
         "data_seed": settings.seed,
         "bf16": settings.bf16,
         "activation_checkpointing": settings.gradient_checkpointing,
+        "torch_compile": settings.compile,
         "use_cpu": not cuda,
         "save_strategy": "steps",
         "save_steps": settings.checkpoint_every,
@@ -115,7 +117,7 @@ def run(
             f"the data fills {len(rows)} rows, a step takes {settings.rows}; prepare more, or lower --rows"
         )
     _check_fit(model, rows)
-    attention.register()
+    attention.register(settings.compile)
     model.set_attn_implementation(attention.NAME)
     model.config.use_cache = False
     told = TrainingArguments(**arguments(settings, work))
@@ -274,6 +276,8 @@ def _explained(error: Exception) -> Exception:
     text = str(error)
     if "No space left" in text or "PytorchStreamWriter" in text or "File too large" in text:
         return StepFailed("a checkpoint could not be written: the disk is full; make room and run it again to go on")
+    if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        return StepFailed(f"torch.compile failed ({text.splitlines()[0]}); leave out --compile")
     if "out of memory" in text.lower():
         return StepFailed("the memory is full; lower --rows or add --gradient-checkpointing")
     return error

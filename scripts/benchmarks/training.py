@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+FIRST_STEPS = 3
+
 
 def main(given: list[str]) -> int:
     """Measures, prints a table and one line of JSON; comes back with the exit status."""
@@ -113,7 +115,7 @@ def flops_of_token(data: Path, options: argparse.Namespace) -> float:
 
 
 def ours(data: Path, options: argparse.Namespace, compiled: bool) -> float:
-    """Tokens a second of our own set-up, the first step left out."""
+    """Tokens a second of our own set-up."""
     from training import attention
     from training.packed import PackedRows, collate
     from training.trainer import PackedTrainer, Settings, arguments
@@ -121,13 +123,14 @@ def ours(data: Path, options: argparse.Namespace, compiled: bool) -> float:
 
     rows = PackedRows(data / "packed" / "train.safetensors")
     steps = min(12, len(rows) // 3)
-    settings = Settings(steps=steps, rows=3, learning_rate=1e-3, optimizer="muon", bf16=True, device=options.device)
+    settings = Settings(
+        steps, rows=3, learning_rate=1e-3, optimizer="muon", bf16=True, device=options.device, compile=compiled
+    )
     with tempfile.TemporaryDirectory() as work:
         model = model_of(data, options)
-        attention.register()
+        attention.register(compiled)
         model.set_attn_implementation(attention.NAME)
-        more = {"save_strategy": "no", "torch_compile": compiled}
-        told = TrainingArguments(**{**arguments(settings, Path(work)), **more})
+        told = TrainingArguments(**{**arguments(settings, Path(work)), "save_strategy": "no"})
         counted = Counted(lambda batch: int(batch["position_ids"].shape[1]) - padding_of(batch))
         trainer = PackedTrainer(model=model, args=told, train_dataset=rows, data_collator=counted.around(collate))
         trainer.settings = settings
@@ -178,7 +181,7 @@ class Counted:
         return counting
 
     def speed(self, trainer: Any) -> float:
-        """Trains, and gives tokens a second from the end of the first step to the end of the last."""
+        """Trains, and gives tokens a second without the first steps, in which memory is taken and code compiled."""
         from transformers import TrainerCallback
 
         ends: list[float] = []
@@ -189,4 +192,5 @@ class Counted:
 
         trainer.add_callback(Clock())
         trainer.train()
-        return sum(self._counts[1 : len(ends)]) / (ends[-1] - ends[0])
+        first = max(0, min(FIRST_STEPS, len(ends) - 1) - 1)
+        return sum(self._counts[first + 1 : len(ends)]) / (ends[-1] - ends[first])

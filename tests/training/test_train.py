@@ -208,6 +208,25 @@ def test_a_base_model_is_tuned(
     assert json.loads((out / "training.json").read_text("utf-8"))["method"] == method
 
 
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_model_learns_what_another_learns(data: Path, trained: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "training.train", str(data), "--out", str(tmp_path / "compiled"), *RUN]
+    subprocess.run([*command, "--compile"], env=ALONE, check=True, timeout=180)
+    assert [loss for _, loss in losses(tmp_path / "compiled")] == pytest.approx(
+        [loss for _, loss in losses(trained)], abs=2e-3
+    )
+
+
+def test_without_a_compiler_compiling_is_refused(data: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "training.train", str(data), "--out", str(tmp_path / "compiled"), *RUN]
+    environment = {**ALONE, "CXX": str(tmp_path / "none"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    ended = subprocess.run([*command, "--compile"], env=environment, capture_output=True, timeout=180)
+    said = ended.stderr.decode().splitlines()[-1]
+    assert ended.returncode == 2
+    assert said.startswith("train: torch.compile failed")
+    assert said.endswith("leave out --compile")
+
+
 def test_preferences_are_learned_from_thumbs(data: Path, base: Path, tmp_path: Path) -> None:
     pairs = [
         {
