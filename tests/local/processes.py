@@ -6,14 +6,14 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import boto3
-import pytest
 from botocore.config import Config
+
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_SECONDS = 15.0
@@ -21,13 +21,7 @@ DEADLINE_SECONDS = 15.0
 
 def wait_until(check: Callable[[], Any], seconds: float = DEADLINE_SECONDS) -> Any:
     """Return the first true value of ``check``; fails the test when there is none in time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        value = check()
-        if value:
-            return value
-        time.sleep(0.01)
-    pytest.fail(f"nothing true came of {check} within {seconds} s")
+    return until(check, seconds, every=0.01)
 
 
 def local_environment(**variables: str) -> dict[str, str]:
