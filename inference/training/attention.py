@@ -67,8 +67,7 @@ def _future(size: int, kind: torch.dtype) -> Tensor:
     return torch.full((size, size), -torch.inf, dtype=kind).triu(1)
 
 
-def register(compiled: bool = False) -> None:
-    """Makes `attn_implementation="packed"` known to transformers; for a compiled model as a part that is left as it is:
-    its work follows each batch's documents, and torch.compile would fail on lengths that change."""
-    apart: Any = torch.compiler.disable
-    AttentionInterface.register(NAME, apart(packed_attention) if compiled else packed_attention)
+def register() -> None:
+    """Makes `attn_implementation="packed"` known to transformers. torch.compile leaves it as it is: it would fail on
+    documents whose lengths change."""
+    AttentionInterface.register(NAME, torch.compiler.disable(packed_attention))  # type: ignore[no-untyped-call]

@@ -29,9 +29,10 @@ def arguments(environment: dict[str, str], kept: Path) -> list[str]:
 def main() -> int:
     """The exit status; the model goes into the folder that SageMaker takes it from."""
     from training import train
+    from training.processes import world_rank
 
     status = train.main(arguments(dict(os.environ), KEPT))
-    if status == 0 and os.environ.get("RANK", "0") == "0":
+    if status == 0 and world_rank() == 0:
         shutil.copytree(KEPT / "model", os.environ["SM_MODEL_DIR"], dirs_exist_ok=True)
     return status
 

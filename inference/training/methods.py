@@ -158,11 +158,12 @@ def _preferences(
     torch.manual_seed(options.seed)
     model = load_model(options.base)
     told = DPOConfig(
-        **{
-            **trainer.arguments(settings, partial),
-            "warmup_steps": max(1, round(settings.warm_up * settings.steps)),
-            "max_length": getattr(model.config, "max_position_embeddings", None),
-        }
+        **trainer.arguments(
+            settings,
+            partial,
+            warmup_steps=max(1, round(settings.warm_up * settings.steps)),
+            max_length=getattr(model.config, "max_position_embeddings", None),
+        )
     )
     made: Any = DPOTrainer(
         model=model, args=told, train_dataset=Dataset.from_list(pairs), processing_class=tokenizer,

@@ -117,15 +117,8 @@ def run(
             f"the data fills {len(rows)} rows, a step takes {settings.rows}; prepare more, or lower --rows"
         )
     _check_fit(model, rows)
-    attention.register(settings.compile)
-    model.set_attn_implementation(attention.NAME)
-    model.config.use_cache = False
-    told = TrainingArguments(**arguments(settings, work))
-    trainer = PackedTrainer(
-        model=model, args=told, train_dataset=rows, data_collator=collate,
-        callbacks=[Watch(progress, settings.rows * rows.context)],
-    )  # fmt: skip
-    trainer.settings = settings
+    trainer = PackedTrainer(model, rows, work, settings)
+    trainer.add_callback(Watch(progress, settings.rows * rows.context))
     if settings.fsdp and not trainer.accelerator.is_fsdp2:
         raise StepFailed("--fsdp shards over GPUs that torchrun gives a process each; leave it out on a CPU")
     return resume(trainer, work)
@@ -144,9 +137,24 @@ def resume(trainer: Trainer, work: Path) -> list[dict[str, Any]]:
 
 
 class PackedTrainer(Trainer):
-    """The Trainer with our optimizers and our schedule."""
+    """The Trainer of packed rows, with our attention, our optimizers and our schedule."""
 
-    settings: Settings
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        rows: PackedRows,
+        work: Path,
+        settings: Settings,
+        collator: Any = collate,
+        **more: Any,
+    ) -> None:
+        """`more` are further TrainingArguments."""
+        self.settings = settings
+        attention.register()
+        model.set_attn_implementation(attention.NAME)
+        model.config.use_cache = False
+        told = TrainingArguments(**arguments(settings, work, **more))
+        super().__init__(model=model, args=told, train_dataset=rows, data_collator=collator)
 
     def create_optimizer(self, model: Any = None) -> Any:
         """Muon where it is asked for; else transformers' own choice."""
@@ -277,7 +285,7 @@ def _explained(error: Exception) -> Exception:
     if "No space left" in text or "PytorchStreamWriter" in text or "File too large" in text:
         return StepFailed("a checkpoint could not be written: the disk is full; make room and run it again to go on")
     if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-        return StepFailed(f"torch.compile failed ({text.splitlines()[0]}); leave out --compile")
+        return StepFailed(f"torch.compile failed ({text.partition(chr(10))[0]}); leave out --compile")
     if "out of memory" in text.lower():
         return StepFailed("the memory is full; lower --rows or add --gradient-checkpointing")
     return error

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 FIRST_STEPS = 3
+"""Steps of each run that are not counted: in them memory is taken and code compiled."""
 
 
 def main(given: list[str]) -> int:
@@ -116,10 +117,8 @@ def flops_of_token(data: Path, options: argparse.Namespace) -> float:
 
 def ours(data: Path, options: argparse.Namespace, compiled: bool) -> float:
     """Tokens a second of our own set-up."""
-    from training import attention
     from training.packed import PackedRows, collate
-    from training.trainer import PackedTrainer, Settings, arguments
-    from transformers import TrainingArguments
+    from training.trainer import PackedTrainer, Settings
 
     rows = PackedRows(data / "packed" / "train.safetensors")
     steps = min(12, len(rows) // 3)
@@ -127,14 +126,9 @@ def ours(data: Path, options: argparse.Namespace, compiled: bool) -> float:
         steps, rows=3, learning_rate=1e-3, optimizer="muon", bf16=True, device=options.device, compile=compiled
     )
     with tempfile.TemporaryDirectory() as work:
-        model = model_of(data, options)
-        attention.register(compiled)
-        model.set_attn_implementation(attention.NAME)
-        told = TrainingArguments(**{**arguments(settings, Path(work)), "save_strategy": "no"})
         counted = Counted(lambda batch: int(batch["position_ids"].shape[1]) - padding_of(batch))
-        trainer = PackedTrainer(model=model, args=told, train_dataset=rows, data_collator=counted.around(collate))
-        trainer.settings = settings
-        return counted.speed(trainer)
+        model, collator = model_of(data, options), counted.around(collate)
+        return counted.speed(PackedTrainer(model, rows, Path(work), settings, collator, save_strategy="no"))
 
 
 def plain(data: Path, options: argparse.Namespace) -> float:
@@ -181,8 +175,8 @@ class Counted:
         return counting
 
     def speed(self, trainer: Any) -> float:
-        """Trains, and gives tokens a second without the first steps, in which memory is taken and code compiled."""
-        from transformers import TrainerCallback
+        """Trains, and gives tokens a second after the first steps."""
+        from transformers import PrinterCallback, TrainerCallback
 
         ends: list[float] = []
 
@@ -190,6 +184,7 @@ class Counted:
             def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
                 ends.append(time.perf_counter())
 
+        trainer.remove_callback(PrinterCallback)
         trainer.add_callback(Clock())
         trainer.train()
         first = max(0, min(FIRST_STEPS, len(ends) - 1) - 1)

@@ -62,9 +62,19 @@ def base(data: Path, tmp_path: Path) -> Path:
     return tmp_path / "base"
 
 
+def command(data: Path, out: Path) -> list[str]:
+    """`RUN` as a process of its own."""
+    return [sys.executable, "-m", "training.train", str(data), "--out", str(out), *RUN]
+
+
 def losses(model: Path) -> list[list[float]]:
     found: list[list[float]] = json.loads((model / "training.json").read_text("utf-8"))["losses"]
     return found
+
+
+def heights(model: Path) -> list[float]:
+    """The losses without their steps."""
+    return [loss for _, loss in losses(model)]
 
 
 def same_weights(one: Path, other: Path) -> bool:
@@ -95,8 +105,7 @@ def test_killed_in_the_middle_and_run_again_it_ends_with_the_same_weights(
 ) -> None:
     out = tmp_path / "again"
     checkpoints = tmp_path / ".again.partial" / "checkpoints"
-    command = [sys.executable, "-m", "training.train", str(data), "--out", str(out), *RUN]
-    process = subprocess.Popen(command, env=ALONE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command(data, out), env=ALONE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until(lambda: (checkpoints / "checkpoint-3" / "complete.json").exists() or process.poll() is not None, 120)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -111,7 +120,7 @@ def test_killed_in_the_middle_and_run_again_it_ends_with_the_same_weights(
     assert same_weights(out, trained)
 
 
-def processes(command: list[str], *other: str) -> list[subprocess.Popen[bytes]]:
+def processes(arguments: list[str], *other: str) -> list[subprocess.Popen[bytes]]:
     """Two that train together over gloo, as torchrun would start them; the second is given `other` as well."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -119,7 +128,7 @@ def processes(command: list[str], *other: str) -> list[subprocess.Popen[bytes]]:
     shared = {**ALONE, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     return [
         subprocess.Popen(
-            [*command, *(other if rank else ())],
+            [*arguments, *(other if rank else ())],
             env={**shared, "RANK": str(rank), "LOCAL_RANK": "0" if other else str(rank)},
             stderr=subprocess.PIPE,
         )
@@ -137,10 +146,8 @@ def test_processes_that_are_done_end_well_while_gloo_still_holds_tensors() -> No
 
 
 def test_two_processes_learn_what_one_learns(data: Path, trained: Path, tmp_path: Path) -> None:
-    finish(processes([sys.executable, "-m", "training.train", str(data), "--out", str(tmp_path / "two"), *RUN]))
-    assert [loss for _, loss in losses(tmp_path / "two")] == pytest.approx(
-        [loss for _, loss in losses(trained)], abs=2e-3
-    )
+    finish(processes(command(data, tmp_path / "two")))
+    assert heights(tmp_path / "two") == pytest.approx(heights(trained), abs=2e-3)
 
 
 def test_a_model_sharded_over_two_processes_survives_a_kill_and_is_whole_at_the_end(
@@ -150,16 +157,16 @@ def test_a_model_sharded_over_two_processes_survives_a_kill_and_is_whole_at_the_
     tune += ["--device", "cpu", "--threads", "1"]
     assert train.main([str(data), "--out", str(tmp_path / "one"), *tune]) == 0
     out = tmp_path / "sharded"
-    command = [sys.executable, str(SHARDED), str(data), "--out", str(out), *tune, "--fsdp"]
-    started = processes(command)
+    tuning = [sys.executable, str(SHARDED), str(data), "--out", str(out), *tune, "--fsdp"]
+    started = processes(tuning)
     written = tmp_path / ".sharded.partial" / "checkpoints" / "checkpoint-3" / "complete.json"
     until(lambda: written.exists() or started[0].poll() is not None, 120)
     for process in started:
         process.kill()
         process.communicate()
     assert written.exists()
-    finish(processes(command))
-    assert [loss for _, loss in losses(out)] == pytest.approx([loss for _, loss in losses(tmp_path / "one")], abs=2e-3)
+    finish(processes(tuning))
+    assert heights(out) == pytest.approx(heights(tmp_path / "one"), abs=2e-3)
     one, sharded = (load_file(folder / "model.safetensors") for folder in (tmp_path / "one", out))
     assert {name: (w.dtype, w.shape) for name, w in one.items()} == {
         name: (w.dtype, w.shape) for name, w in sharded.items()
@@ -169,19 +176,17 @@ def test_a_model_sharded_over_two_processes_survives_a_kill_and_is_whole_at_the_
 
 def test_two_machines_that_share_no_disk_learn_what_one_learns(data: Path, trained: Path, tmp_path: Path) -> None:
     out, elsewhere = tmp_path / "here" / "two", tmp_path / "there" / "two"
-    command = [sys.executable, "-m", "training.train", str(data), "--out", str(out), *RUN]
-    finish(processes(command, "--out", str(elsewhere)))
-    assert [loss for _, loss in losses(out)] == pytest.approx([loss for _, loss in losses(trained)], abs=2e-3)
+    finish(processes(command(data, out), "--out", str(elsewhere)))
+    assert heights(out) == pytest.approx(heights(trained), abs=2e-3)
     assert not elsewhere.exists()
 
 
 def test_machines_that_hold_different_checkpoints_do_not_go_on(data: Path, tmp_path: Path) -> None:
     out, elsewhere = tmp_path / "here" / "two", tmp_path / "there" / "two"
-    command = [sys.executable, "-m", "training.train", str(data), "--out", str(out), *RUN]
     checkpoint = out.parent / ".two.partial" / "checkpoints" / "checkpoint-3"
     checkpoint.mkdir(parents=True)
     (checkpoint / "complete.json").write_text("{}", "utf-8")
-    started = processes(command, "--out", str(elsewhere))
+    started = processes(command(data, out), "--out", str(elsewhere))
     said = [process.communicate(timeout=180)[1].decode() for process in started]
     assert [process.returncode for process in started] == [2, 2], said
     assert "checkpoints differ (process 0 checkpoint-3, process 1 none)" in said[0]
@@ -210,17 +215,15 @@ def test_a_base_model_is_tuned(
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 def test_a_compiled_model_learns_what_another_learns(data: Path, trained: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "training.train", str(data), "--out", str(tmp_path / "compiled"), *RUN]
-    subprocess.run([*command, "--compile"], env=ALONE, check=True, timeout=180)
-    assert [loss for _, loss in losses(tmp_path / "compiled")] == pytest.approx(
-        [loss for _, loss in losses(trained)], abs=2e-3
-    )
+    compiled = tmp_path / "compiled"
+    subprocess.run([*command(data, compiled), "--compile"], env=ALONE, check=True, timeout=180)
+    assert heights(compiled) == pytest.approx(heights(trained), abs=2e-3)
 
 
 def test_without_a_compiler_compiling_is_refused(data: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "training.train", str(data), "--out", str(tmp_path / "compiled"), *RUN]
     environment = {**ALONE, "CXX": str(tmp_path / "none"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
-    ended = subprocess.run([*command, "--compile"], env=environment, capture_output=True, timeout=180)
+    compiling = [*command(data, tmp_path / "compiled"), "--compile"]
+    ended = subprocess.run(compiling, env=environment, capture_output=True, timeout=180)
     said = ended.stderr.decode().splitlines()[-1]
     assert ended.returncode == 2
     assert said.startswith("train: torch.compile failed")
